@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Six error families, by who must act.
+
+Each error carries its facts as attributes, ``str()`` for the log, ``hint`` for the person,
+``transient`` for the worker that decides whether to try again, and ``exit_status`` for the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HpcbridgeError(Exception):
+    """Root of every error hpcbridge raises on purpose."""
+
+    transient = False
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(HpcbridgeError):
+    """A file, permission or option that the sysadmin must change."""
+
+    exit_status = 78
+
+
+class SchedulerError(HpcbridgeError):
+    """The scheduler's side failed; nothing is known, which is not the same as nothing being there."""
+
+    transient = True
+
+
+class ScriptFailed(SchedulerError):
+    """A script ended with an error: `argv`, `exit_status_seen` and the beginning of its standard error."""
+
+    def __init__(self, argv: Sequence[str], exit_status_seen: int, stderr: str, *, hint: str = "") -> None:
+        first_line = stderr.strip().splitlines()[0][:200] if stderr.strip() else "no message"
+        super().__init__(f"{argv[0]}: exit status {exit_status_seen}: {first_line}", hint=hint)
+        self.argv = tuple(argv)
+        self.exit_status_seen = exit_status_seen
+        self.stderr = stderr
+
+
+class ScriptTimedOut(SchedulerError):
+    """A script was still running after `seconds`; its whole process group was killed."""
+
+    def __init__(self, argv: Sequence[str], seconds: float) -> None:
+        super().__init__(
+            f"{argv[0]}: no answer within {seconds:g} s",
+            hint="is the scheduler's server hanging? Run the script by hand to see.",
+        )
+        self.argv = tuple(argv)
+        self.seconds = seconds
+
+
+class ReportUnreadable(SchedulerError):
+    """A report that cannot be used, with the line that shows it. It changes nothing that was known before."""
+
+    def __init__(self, reason: str, *, line_number: int | None = None, line: str = "") -> None:
+        place = f" (line {line_number}: {line[:200]!r})" if line_number is not None else ""
+        super().__init__(f"{reason}{place}")
+        self.reason = reason
+        self.line_number = line_number
+        self.line = line
+
+
+class IdentityError(HpcbridgeError):
+    """Keys, certificates and enrolment: a person must enrol, renew or repair."""
+
+    exit_status = 77
+
+
+class CertificateExpired(IdentityError):
+    """A certificate that is past its end; renewal is still possible for the renewal window."""
+
+
+class SignatureInvalid(IdentityError):
+    """A signature that does not belong to these bytes and this key."""
+
+
+class EnrolmentRefused(IdentityError):
+    """The enrolment port refused: token wrong, used, expired, or name not allowed."""
+
+
+class LedgerUnavailable(HpcbridgeError):
+    """The ledger cannot be reached or asks to come back later; nothing is lost by waiting."""
+
+    transient = True
+    exit_status = 69
+
+
+class Refused(HpcbridgeError):
+    """The contract or the service said no, with a code of `model.entries.EntryOutcome` or `Rejection`."""
+
+    exit_status = 77
+
+    def __init__(self, code: str, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"{code}: {reason}", hint=hint)
+        self.code = code
+        self.reason = reason
+
+
+class IntegrityError(HpcbridgeError):
+    """Bytes contradict each other. The process stops and stays stopped until a human has looked."""
+
+    exit_status = 3
+
+
+class BadData(HpcbridgeError):
+    """A file given to a command is not what it claims to be: a proof, a receipt, an export, a recording."""
+
+    exit_status = 65
+
+
+class StorageError(HpcbridgeError):
+    """An input/output error on our own files; the process ends and the next start verifies."""
+
+    exit_status = 70
