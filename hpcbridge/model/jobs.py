@@ -155,8 +155,10 @@ class Job:
 
 
 MAX_COUNT = 1 << 40
+"""Above every count a scheduler can mean."""
 MAX_BYTES = 1 << 62
-_TEXT_LIMITS = {
+"""Above every memory size."""
+TEXT_LIMITS = {
     "native_state": 64,
     "reason": 256,
     "owner": 64,
@@ -165,6 +167,7 @@ _TEXT_LIMITS = {
     "name": 256,
     "gpu_type": 64,
 }
+"""Most characters of each free text of a job."""
 _COUNTS = ("array_pending", "cores", "gpus", "wall_seconds", "walltime_limit_seconds", "restarts", "array_index", "het_index")
 
 
@@ -183,7 +186,7 @@ def validate_job(job: Job) -> None:
         raise ValueError(f"outcome {job.outcome} does not fit state {job.state}")
     if (job.state is JobState.DONE) is not (job.outcome is Outcome.COMPLETED):
         raise ValueError(f"outcome {job.outcome} does not fit state {job.state}")
-    for field, limit in _TEXT_LIMITS.items():
+    for field, limit in TEXT_LIMITS.items():
         text = getattr(job, field)
         if text is not None and (len(text) > limit or not text.isprintable()):
             raise ValueError(f"{field} is longer than {limit} characters or holds unprintable ones")
