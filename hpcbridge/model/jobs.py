@@ -11,6 +11,7 @@ from enum import StrEnum
 from hpcbridge.model.quantities import MAX_INSTANT, Instant
 
 _JOB_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
+_PARSED_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,65535}\Z")
 
 
 class JobState(StrEnum):
@@ -176,7 +177,8 @@ def validate_job(job: Job) -> None:
 
     Checked at the two doors where jobs enter: the end of a parser and the decoding of a signed body.
     """
-    if not _JOB_ID.match(job.job_id):
+    pattern = _PARSED_ID if job.incarnation is None else _JOB_ID  # a scheduler prints a pending range in full length
+    if not pattern.match(job.job_id):
         raise ValueError(f"job_id {job.job_id[:60]!r} is not an id")
     if not job.cluster or len(job.cluster) > 40:
         raise ValueError(f"cluster {job.cluster[:60]!r} is not a name")

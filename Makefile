@@ -1,0 +1,50 @@
+# make help lists everything that is supported.
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1 PIP_NO_INPUT := 1 PIP_ROOT_USER_ACTION := ignore
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/ready ## a private Slurm, a ledger and a daemon on this machine, and a job's way through them (KEEP=1 leaves it up)
+	@tests/demo/prepare
+	@$(BIN)/python -m tests.demo.run
+
+test: lint $(VENV)/ready ## everything that must hold, in a few minutes
+	@tests/prepare slurm
+	$(BIN)/pytest -q -m "not full"
+
+test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
+	@tests/prepare slurm
+	$(BIN)/pytest -q --timeout=14400
+
+lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python proto/generate.py --check
+
+proto: $(VENV)/ready ## generate hpcbridge/wire/generated from proto/
+	$(BIN)/python proto/generate.py
+
+docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example
+	$(BIN)/python docs/make_worked_example.py
+
+bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
+	@tests/prepare slurm
+	$(BIN)/python -m tests.benchmarks.run
+
+clean: ## remove what the targets made
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/ready: setup.cfg constraints.txt hpcbridge/__init__.py
+	@PYTHON="$(PYTHON)" tests/prepare python
+	@PYTHON="$(PYTHON)"; test -x $(BIN)/python || "$${PYTHON:-$$(command -v python3.11 || command -v python3)}" -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpcbridge needs Python 3.11 or later")'
+	@$(BIN)/pip install -q --no-warn-conflicts -c constraints.txt -e '.[dev,systemd]'
+	@touch $@
+
+.PHONY: help demo test test-full lint proto docs bench clean

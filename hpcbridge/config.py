@@ -1,0 +1,378 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration files of both programs: TOML, read strictly into frozen dataclasses.
+
+Every complaint names the file, the line, the key and, for an unknown key, the nearest known one. Reading never creates, follows or
+checks anything outside the file itself; that is the programs' and ``hpcbridgectl check``'s work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from hpcbridge.errors import ConfigError
+from hpcbridge.model.clusters import Program, Rates, Registration
+from hpcbridge.model.quantities import check_name
+
+AGENT_CONFIG = Path("/etc/hpcbridge/hpcbridged.toml")
+LEDGER_CONFIG = Path("/etc/hpcbridge/ledgerd.toml")
+SCRIPTS_DIRECTORY = Path("/usr/share/hpcbridge/scheduler_scripts")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSection:
+    """Software that is installed on the cluster."""
+
+    name: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesSection:
+    """Asked prices in the network's currency for one hour, with up to six decimals."""
+
+    cpu_core_per_hour: Decimal
+    gpu_core_per_hour: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSection:
+    """The cluster as it is registered; ``location`` is latitude and longitude in degrees."""
+
+    name: str
+    login_address: str = ""
+    location: tuple[Decimal, Decimal] | None = None
+    programs: tuple[ProgramSection, ...] = ()
+    installs_programs: bool = False
+    rates: RatesSection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSection:
+    """Which scheduler, where its scripts are, and what they may see of the environment."""
+
+    name: str
+    scripts: Path = SCRIPTS_DIRECTORY
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: int = 30
+    max_report_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSection:
+    """What leaves the site; ``owners`` are published in mode ``tenants`` beside those who rented."""
+
+    mode: Literal["tenants", "pseudonyms", "full"] = "tenants"
+    owners: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSection:
+    """One endpoint of the ledger; several make a connection profile."""
+
+    address: str
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalsSection:
+    """Seconds between two questions to the scheduler, and between two samples to the ledger."""
+
+    jobs: int = 15
+    nodes: int = 30
+    queues: int = 60
+    vitals: int = 30
+    cluster_state: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolSection:
+    """How much the spool may hold and how long acknowledged payloads stay."""
+
+    quota_bytes: int = 1024 * 1024 * 1024
+    keep_days: int = 7
+    vanished_grace_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSection:
+    """The socket that hpcbridgectl talks to."""
+
+    socket: Path = Path("/run/hpcbridge/control.sock")
+    group: str = "hpcbridge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSection:
+    """How much is said; the journal keeps it."""
+
+    level: LogLevel = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """hpcbridged.toml."""
+
+    cluster: ClusterSection
+    scheduler: SchedulerSection
+    state_directory: Path = Path("/var/lib/hpcbridge")
+    publish: PublishSection = PublishSection()
+    ledger: tuple[LedgerSection, ...] = ()
+    intervals: IntervalsSection = IntervalsSection()
+    spool: SpoolSection = SpoolSection()
+    control: ControlSection = ControlSection()
+    log: LogSection = LogSection()
+
+    @property
+    def identity_directory(self) -> Path:
+        """Key, certificate and what was pinned at enrolment."""
+        return self.state_directory / "identity"
+
+    @property
+    def spool_path(self) -> Path:
+        """The spool's database file."""
+        return self.state_directory / "spool.db"
+
+    @property
+    def registration(self) -> Registration:
+        """``[cluster]`` in the words of the ledger."""
+        return _registration(self.cluster)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSection:
+    """Where the ledger listens; ``server_names`` stand in its certificate, ``public`` addresses are told to new members."""
+
+    address: str = "0.0.0.0:7443"
+    enrolment: str = "0.0.0.0:7444"
+    public_address: str = ""
+    public_enrolment: str = ""
+    server_names: tuple[str, ...] = ("localhost",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSection:
+    """Directory of ledger.db, high-water and keys/."""
+
+    directory: Path = Path("/var/lib/hpcbridge-ledger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSection:
+    """Who decides the order."""
+
+    name: str = "sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsSection:
+    """Quotas of one identity and of the whole service."""
+
+    streams_per_identity: int = 16
+    envelopes_per_second: int = 100_000
+    window: int = 256
+    streams: int = 4096
+    read_idle_seconds: int = 90
+    connection_age_seconds: int = 900
+    tick_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """ledgerd.toml."""
+
+    listen: ListenSection = ListenSection()
+    store: StoreSection = StoreSection()
+    engine: EngineSection = EngineSection()
+    limits: LimitsSection = LimitsSection()
+    log: LogSection = LogSection()
+
+
+def load_agent_config(path: Path) -> AgentConfig:
+    """Reads hpcbridged.toml; ConfigError naming file, line and key."""
+    source = _Source(path)
+    config = source.read(AgentConfig)
+    try:
+        check_name("name", config.cluster.name)
+        _ = config.registration
+    except (ValueError, InvalidOperation) as error:
+        raise source.error(("cluster",), str(error)) from error
+    for section, name in ((config.intervals, "intervals"), (config.spool, "spool")):
+        _check_positive(source, section, name)
+    for number, endpoint in enumerate(config.ledger):
+        _check_address(source, endpoint.address, ("ledger", "address"), f"[[ledger]] number {number + 1}: address")
+    return config
+
+
+def load_ledger_config(path: Path) -> LedgerConfig:
+    """Reads ledgerd.toml; ConfigError naming file, line and key."""
+    source = _Source(path)
+    config = source.read(LedgerConfig)
+    _check_positive(source, config.limits, "limits")
+    for key in ("address", "enrolment"):
+        _check_address(source, getattr(config.listen, key), ("listen", key), f"[listen] {key}")
+    if not config.listen.server_names:
+        raise source.error(("listen", "server_names"), "[listen] server_names: name at least one")
+    return config
+
+
+Config = TypeVar("Config")
+_MICRO = Decimal(1_000_000)
+
+
+class _Source:
+    """One file: its text, and where in it a key stands."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such file", hint=f"create it, or name another one with --config; see {path.name}(5)") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+    def read(self, kind: type[Config]) -> Config:
+        try:
+            tree = tomllib.loads(self.text, parse_float=Decimal)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{self.path}: not TOML: {error}", hint="strings need quotes; see toml.io for the format") from error
+        self._check_keys(kind, tree, ())
+        try:
+            return msgspec.convert(_decimals(kind, tree), kind, dec_hook=_path_hook)
+        except msgspec.ValidationError as error:
+            raise self._type_error(str(error)) from error
+
+    def _check_keys(self, kind: Any, tree: Mapping[str, Any], place: tuple[str, ...]) -> None:
+        hints = typing.get_type_hints(kind)
+        for key, value in tree.items():
+            if key not in hints:
+                near = difflib.get_close_matches(key, hints, n=1, cutoff=0.4)
+                hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
+                raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint)
+            section = _section_of(hints[key])
+            if section is not None:
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, dict):
+                        self._check_keys(section, item, (*place, key))
+
+    def _type_error(self, message: str) -> ConfigError:
+        reason, _, path = message.partition(" - at `$")
+        place = tuple(re.sub(r"\[[^]]*\]", "", path.rstrip("`")).strip(".").split("."))
+        return self.error(place, f"{'.'.join(place)}: {reason[:1].lower()}{reason[1:]}")
+
+    def error(self, place: tuple[str, ...], message: str, *, hint: str = "") -> ConfigError:
+        line = self._line_of(place)
+        where = f"{self.path}:{line}" if line else str(self.path)
+        return ConfigError(f"{where}: {message}", hint=hint)
+
+    def _line_of(self, place: tuple[str, ...]) -> int | None:
+        """Line of the last key of ``place`` below its section's header; of the header itself if the key is not written out."""
+        section, found = (), None
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            header = re.match(r"\s*\[\[?\s*([\w.\-]+)\s*\]\]?", line)
+            if header:
+                section = tuple(header[1].split("."))
+                if section == place[: len(section)]:
+                    found = found or number
+                if section == place:
+                    return number
+            elif section == place[:-1] and re.match(rf"\s*[\"']?{re.escape(place[-1])}[\"']?\s*=", line):
+                return number
+        return found
+
+
+def _section_of(hint: Any) -> Any:
+    """The dataclass a key holds, directly, optionally or in a tuple; None for plain values."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple else (hint,)
+    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
+
+
+def _decimals(kind: Any, tree: Any) -> Any:
+    """Whole numbers where a decimal is asked for: ``1`` is as good as ``1.0``, and ``"0.05"`` is refused as text."""
+    if not isinstance(tree, dict):
+        return tree
+    hints = typing.get_type_hints(kind)
+    result = {}
+    for key, value in tree.items():
+        hint, section = hints[key], _section_of(hints[key])
+        if section is not None:
+            result[key] = [_decimals(section, item) for item in value] if isinstance(value, list) else _decimals(section, value)
+        elif "Decimal" in str(hint):
+            result[key] = [_decimal(item) for item in value] if isinstance(value, list) else _decimal(value)
+        else:
+            result[key] = value
+    return result
+
+
+def _decimal(value: Any) -> Any:
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _path_hook(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        path = Path(value)
+        if not path.is_absolute():
+            raise ValueError(f"path {value!r} must be absolute")
+        return path
+    raise NotImplementedError(kind)
+
+
+def _registration(cluster: ClusterSection) -> Registration:
+    latitude, longitude = cluster.location or (None, None)
+    return Registration(
+        cluster=cluster.name,
+        login_address=cluster.login_address,
+        latitude_microdegrees=_micro("location: latitude", latitude, limit=90),
+        longitude_microdegrees=_micro("location: longitude", longitude, limit=180),
+        programs=tuple(Program(name=program.name, version=program.version) for program in cluster.programs),
+        installs_programs=cluster.installs_programs,
+        rates=_rates(cluster.rates),
+    )
+
+
+def _rates(rates: RatesSection | None) -> Rates | None:
+    if rates is None:
+        return None
+    cpu = _micro("rates.cpu_core_per_hour", rates.cpu_core_per_hour)
+    gpu = _micro("rates.gpu_core_per_hour", rates.gpu_core_per_hour)
+    if cpu is None or gpu is None or cpu < 0 or gpu < 0:
+        raise ValueError("rates: a price is not below 0")
+    return Rates(cpu_core_per_hour=cpu, gpu_core_per_hour=gpu)
+
+
+def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> int | None:
+    """Millionths, exactly: more than six decimals are refused rather than rounded."""
+    if value is None:
+        return None
+    scaled = value * _MICRO
+    if not value.is_finite() or abs(value) > limit or scaled != scaled.to_integral_value():
+        raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
+    return int(scaled)
+
+
+def _check_positive(source: _Source, section: Any, name: str) -> None:
+    for item in dataclasses.fields(section):
+        value = getattr(section, item.name)
+        if isinstance(value, int) and value < 1:
+            raise source.error((name, item.name), f"[{name}] {item.name} = {value}: must be at least 1")
+
+
+def _check_address(source: _Source, address: str, place: tuple[str, ...], what: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise source.error(place, f"{what} {address!r} is not HOST:PORT")
