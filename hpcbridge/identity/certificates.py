@@ -132,13 +132,11 @@ def verify_issued(facts: CertificateFacts, ca_der: bytes) -> None:
     authority = read_authority(ca_der)
     if read_certificate(facts.certificate, authority.origin) != facts:
         raise IdentityError(f"what is said of the certificate of {facts.submitter} is not what the certificate says")
-    try:
-        _load(facts.certificate).verify_directly_issued_by(_load(ca_der))
-    except (InvalidSignature, ValueError, TypeError) as error:
+    if not _is_signed_by(facts.certificate, ca_der):
         raise IdentityError(
             f"certificate of {facts.submitter} was not issued by the CA of {authority.origin} that is pinned here",
             hint="was the ledger set up anew? Then enrol again with a new token.",
-        ) from error
+        )
     if not authority.not_before_at <= facts.not_before_at < facts.not_after_at <= authority.not_after_at:
         raise IdentityError(f"certificate of {facts.submitter} is valid outside the life of its CA")
 
@@ -228,6 +226,14 @@ def _load(der: bytes) -> x509.Certificate:
     if not 0 < certificate.serial_number < 1 << 128:
         raise IdentityError("certificate has a serial number out of range")
     return certificate
+
+
+def _is_signed_by(der: bytes, ca_der: bytes) -> bool:
+    try:
+        _load(der).verify_directly_issued_by(_load(ca_der))
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _member_extensions(certificate: x509.Certificate, origin: str) -> tuple[Submitter, Role, tuple[tuple[str, str], ...]]:
