@@ -1,0 +1,12 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Schedulers: one parser each, over reports that the collecting scripts printed. A new one is a line in `SCHEDULERS`."""
+
+from __future__ import annotations
+
+from hpcbridge.schedulers.report import SchedulerTypes
+from hpcbridge.schedulers.slurm import SlurmScheduler
+
+SCHEDULERS: SchedulerTypes = {
+    "slurm": SlurmScheduler,
+}

@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into a parser and what comes out: reports, answers, problems, and the interface every scheduler fulfils.
+
+A query that failed and a report that cannot be read raise; an answer without records is therefore a proven empty one, unless it
+carries problems. Nothing that a report holds disappears without a record or a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from hpcbridge.model.clusters import Queue
+from hpcbridge.model.jobs import Job
+from hpcbridge.model.nodes import Node
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run of a script printed, as bytes, and how it ended."""
+
+    query: str
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ProblemKind(StrEnum):
+    """What is wrong with a report or a part of it."""
+
+    FAILED = "failed"
+    """The query gave no answer."""
+    UNREADABLE = "unreadable"
+    """The whole report was rejected."""
+    QUARANTINED = "quarantined"
+    """One record cannot be true and was kept out."""
+    UNKNOWN_STATE = "unknown_state"
+    """A state that is in no table; the record is kept as UNDETERMINED or UNKNOWN."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing a person should know. `line` counts from 1 in standard output; `text` is harmless to print.
+
+    `subject` is the job or node it is about, where that could be read: a quarantined job is not a vanished one.
+    """
+
+    query: str
+    kind: ProblemKind
+    line: int | None = None
+    field: str | None = None
+    text: str = ""
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Generic[Record]):
+    """The records of a readable report, in its order, and what had to be left out or could not be understood."""
+
+    records: tuple[Record, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """The scheduler itself. `min_job_age_seconds` is how long ended jobs stay at least; `zone` that of its times.
+
+    `accounting` says whether the query `ended` can be answered, else `ended_fallback` is the way.
+    """
+
+    name: str
+    version: str | None
+    cluster_name: str | None
+    min_job_age_seconds: int | None
+    zone: str | None
+    accounting: bool | None = None
+
+
+class Scheduler(Protocol):
+    """Reads the reports of one cluster. One instance per cluster: it may remember lines to recognise unchanged ones.
+
+    Every method raises ScriptFailed when the query failed and ReportUnreadable when its report cannot be used as a whole.
+    """
+
+    def __init__(self, cluster: str) -> None: ...
+
+    def about(self, report: Report) -> About:
+        """Reads the scheduler's own description."""
+
+    def jobs(self, report: Report) -> Answer[Job]:
+        """Reads the jobs the scheduler knows; `incarnation` is None."""
+
+    def ended(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
+        """Reads what accounting (or `ended_fallback`) knows of `job_ids`; one record for each run, so match by submit time."""
+
+    def nodes(self, report: Report) -> Answer[Node]:
+        """Reads the nodes."""
+
+    def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
+        """Reads the queues; figures that need nodes or jobs are None where these are."""
+
+
+SchedulerTypes = Mapping[str, type[Scheduler]]

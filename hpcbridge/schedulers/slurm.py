@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Slurm: reads the reports of scheduler_scripts/slurm/. Recorded on 22.05.8 and 26.05.5 (tests/recorded/slurm/).
+
+Unchanged lines are not parsed again. What follows the nonce of a line of `jobs` changes only when the job does, so a line that was
+there at the last poll gives the same `Job` object again. The elapsed time stands before the nonce and does change: `wall_seconds`
+of a job that still runs is as of the poll that parsed it, and is not in itself a change; from its END on it is final.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from hpcbridge.errors import ReportUnreadable
+from hpcbridge.model.clusters import Queue
+from hpcbridge.model.jobs import Job
+from hpcbridge.model.nodes import Node
+from hpcbridge.model.quantities import escape_text
+from hpcbridge.schedulers.report import About, Answer, Problem, Report
+from hpcbridge.schedulers.slurm_cluster import jobs_by_queue, node_from, queue_from
+from hpcbridge.schedulers.slurm_jobs import SACCT_HEADER, SQUEUE_HEADER, JobRead, job_from_sacct, job_from_scontrol, job_from_squeue
+from hpcbridge.schedulers.slurm_lines import (
+    blocks_of,
+    check_header,
+    check_success,
+    complains,
+    failed,
+    lines_of,
+    quarantined,
+    unknown_state,
+)
+
+_ELAPSED = re.compile(r"(?:[0-9:-]{1,20}|INVALID|N/A|UNLIMITED)\Z")
+_SQUEUE_START = re.compile(r"TIME\|([0-9A-Za-z]{8,64})\|")
+_SACCT_START = re.compile(r"JobID\|([0-9A-Za-z]{8,64})\|")
+_VERSION = re.compile(r"slurm\S* (\d+\.\d+\S*)")
+_SETTING = re.compile(r"(\w+)\s*= (.*)")
+_SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
+_UNKNOWN_ID = re.compile(r"Invalid job id specified")
+_RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
+_NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
+
+
+class SlurmScheduler:
+    """Parser for one Slurm cluster; remembers the lines of its last `jobs` report."""
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+        self._read: dict[str, JobRead] = {}
+
+    def about(self, report: Report) -> About:
+        """Version from `squeue --version`, the rest from `scontrol show config`."""
+        check_success(report)
+        lines = lines_of(report)
+        version = _VERSION.match(lines[0])
+        if not version:
+            raise ReportUnreadable("no version of Slurm", line_number=1, line=escape_text(lines[0]))
+        settings = {match.group(1): match.group(2).strip() for line in lines[1:] if (match := _SETTING.match(line))}
+        if "ClusterName" not in settings:
+            raise ReportUnreadable("no ClusterName among the settings")
+        age = _SECONDS.match(settings.get("MinJobAge", ""))
+        storage = settings.get("AccountingStorageType")
+        return About(
+            name="slurm",
+            version=version.group(1),
+            cluster_name=escape_text(settings["ClusterName"], limit=64),
+            min_job_age_seconds=int(age.group(1)) if age else None,
+            zone="UTC",
+            accounting=None if storage is None else storage not in {"accounting_storage/none", "(null)"},
+        )
+
+    def jobs(self, report: Report) -> Answer[Job]:
+        """Every job of the controller; a pending range of an array is one record."""
+        check_success(report)
+        lines = lines_of(report)
+        nonce = _nonce(_SQUEUE_START, report, lines[0], "TIME")
+        check_header(report, lines[0].split("|")[2:], SQUEUE_HEADER, nonce)
+        before, now = self._read, dict[str, JobRead]()
+        reads: list[tuple[int, str, JobRead]] = []
+        problems: list[Problem] = []
+        for number, elapsed, record in _records(lines, nonce):
+            read = before.get(record)
+            if read is None:
+                try:
+                    read = _read_squeue(self._cluster, record, elapsed)
+                except ValueError as error:
+                    problems.append(quarantined(report.query, error, line=number, subject=record.partition("|")[0]))
+                    continue
+            now[record] = read
+            reads.append((number, read[0].job_id, read))
+        if reads or problems or not complains(report):
+            self._read = now
+            return _answer(report, reads, problems, unique=True)
+        raise failed(report)
+
+    def ended(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
+        """One record for each run that accounting knows of; ids it does not know are left out."""
+        if report.query == "ended_fallback":
+            return self._ended_fallback(report, job_ids)
+        check_success(report)
+        lines = lines_of(report)
+        nonce = _nonce(_SACCT_START, report, lines[0], "JobID")
+        separator = f"|{nonce}|"
+        check_header(report, lines[0].split(separator), SACCT_HEADER, nonce)
+        reads: list[tuple[int, str, JobRead]] = []
+        problems: list[Problem] = []
+        for number, record in _blocks_with(lines, separator):
+            columns = record.split(separator)
+            try:
+                if len(columns) != len(SACCT_HEADER):
+                    raise ValueError(f"{len(columns)} columns instead of {len(SACCT_HEADER)}")
+                read = job_from_sacct(self._cluster, columns)
+            except ValueError as error:
+                problems.append(quarantined(report.query, error, line=number, subject=columns[0]))
+            else:
+                reads.append((number, read[0].job_id, read))
+        if not reads and not problems and complains(report):
+            raise failed(report)
+        return _answer(report, reads, problems, unique=False)
+
+    def nodes(self, report: Report) -> Answer[Node]:
+        """Every node with all its flags. Two records of one name contradict each other: both are kept out."""
+        check_success(report)
+        if report.stdout.strip() == b"No nodes in the system":
+            return Answer(records=())
+        nodes: list[Node] = []
+        problems: list[Problem] = []
+        blocks = list(blocks_of(lines_of(report), "NodeName="))
+        names = Counter(_first(_NODE_NAME, record) for _, record in blocks)
+        for number, record in blocks:
+            name = _first(_NODE_NAME, record)
+            try:
+                if names[name] > 1:
+                    raise ValueError("two records of one node")
+                node, known = node_from(self._cluster, record)
+            except ValueError as error:
+                problems.append(quarantined(report.query, error, line=number, subject=name))
+                continue
+            if not known:
+                problems.append(unknown_state(report.query, node.native_state, line=number, subject=node.name, field="availability"))
+            nodes.append(node)
+        return Answer(records=tuple(nodes), problems=tuple(problems))
+
+    def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
+        """Every partition, hidden ones too."""
+        check_success(report)
+        if report.stdout.strip() == b"No partitions in the system":
+            return Answer(records=())
+        by_name = None if nodes is None else {node.name: node for node in nodes}
+        by_queue = None if jobs is None else jobs_by_queue(jobs)
+        queues: list[Queue] = []
+        problems: list[Problem] = []
+        for number, record in blocks_of(lines_of(report), "PartitionName="):
+            try:
+                queues.append(queue_from(self._cluster, record, nodes=by_name, jobs=by_queue))
+            except ValueError as error:
+                problems.append(quarantined(report.query, error, line=number))
+        return Answer(records=tuple(queues), problems=tuple(problems))
+
+    def _ended_fallback(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
+        """`scontrol show job`, which has no nonce: answers are counted against questions, and what was not asked for is kept out."""
+        unknown = len(_UNKNOWN_ID.findall(report.stderr.decode("utf-8", "replace")))
+        only_unknown = all(_UNKNOWN_ID.search(line) for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip())
+        if report.exit_status != 0 and not (unknown and only_unknown):
+            raise failed(report)
+        if not report.stdout:
+            if unknown and only_unknown:
+                return Answer(records=())
+            raise failed(report)
+        reads: list[tuple[int, str, JobRead]] = []
+        problems: list[Problem] = []
+        answered: set[str] = set()
+        for number, record in blocks_of(lines_of(report), "JobId="):
+            raw_id = _first(_RAW_ID, record)
+            try:
+                read = job_from_scontrol(self._cluster, record)
+                answered.add(_question(read[0], raw_id, job_ids))
+            except ValueError as error:
+                problems.append(quarantined(report.query, error, line=number, subject=raw_id))
+            else:
+                reads.append((number, read[0].job_id, read))
+        if job_ids and len(answered) + unknown > len(set(job_ids)):
+            raise ReportUnreadable(f"{len(answered)} ids answered and {unknown} unknown of {len(set(job_ids))} asked for")
+        return _answer(report, reads, problems, unique=True)
+
+
+def _nonce(pattern: re.Pattern[str], report: Report, header: str, first: str) -> str:
+    match = pattern.match(header)
+    if match:
+        return match.group(1)
+    check_header(report, [escape_text(header)], [first], "")
+    raise ReportUnreadable("no header", line_number=1, line=escape_text(header))
+
+
+def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]:
+    """Line number, elapsed time and the rest of each record; a line without the nonce continues the name before it."""
+    separator = f"|{nonce}|"
+    number, elapsed, rest = 0, "", ""
+    for position, line in enumerate(lines[1:], 2):
+        first, found, after = line.partition(separator)
+        if found and _ELAPSED.match(first):
+            if number:
+                yield number, elapsed, rest
+            number, elapsed, rest = position, first, after
+        elif number:
+            rest = f"{rest}\n{line}"
+        else:
+            raise ReportUnreadable("a line before the first record", line_number=position, line=escape_text(line))
+    if number:
+        yield number, elapsed, rest
+
+
+def _blocks_with(lines: Sequence[str], separator: str) -> Iterator[tuple[int, str]]:
+    """Records of `ended`: a line that holds the nonce begins one."""
+    start = 0
+    block: list[str] = []
+    for number, line in enumerate(lines[1:], 2):
+        if separator in line:
+            if block:
+                yield start, "\n".join(block)
+            start, block = number, [line]
+        elif block:
+            block.append(line)
+        else:
+            raise ReportUnreadable("a line before the first record", line_number=number, line=escape_text(line))
+    if block:
+        yield start, "\n".join(block)
+
+
+def _read_squeue(cluster: str, record: str, elapsed: str) -> JobRead:
+    columns = record.split("|", len(SQUEUE_HEADER) - 1)
+    if len(columns) != len(SQUEUE_HEADER):
+        raise ValueError(f"{len(columns)} columns instead of {len(SQUEUE_HEADER)}")
+    return job_from_squeue(cluster, columns, elapsed)
+
+
+def _answer(report: Report, reads: Sequence[tuple[int, str, JobRead]], problems: list[Problem], *, unique: bool) -> Answer[Job]:
+    """Puts unknown states among the problems and, where an id may stand only once, keeps every bearer of a repeated one out."""
+    seen: Mapping[str, int] = Counter(job_id for _, job_id, _ in reads) if unique else {}
+    repeated = {job_id for job_id, count in seen.items() if count > 1}
+    jobs: list[Job] = []
+    for number, job_id, (job, known) in reads:
+        if job_id in repeated:
+            problems.append(quarantined(report.query, ValueError("two records of one job"), line=number, subject=job_id))
+            continue
+        jobs.append(job)
+        if not known:
+            problems.append(unknown_state(report.query, job.native_state, line=number, subject=job_id))
+    problems.sort(key=lambda problem: problem.line or 0)
+    return Answer(records=tuple(jobs), problems=tuple(problems))
+
+
+def _first(pattern: re.Pattern[str], record: str) -> str:
+    match = pattern.match(record)
+    return match.group(1) if match else ""
+
+
+def _question(job: Job, raw_id: str, job_ids: Sequence[str]) -> str:
+    """The id that this record answers. Asking for an array or a heterogeneous job as a whole is answered by each of its parts."""
+    if not job_ids:
+        return job.job_id
+    for candidate in (job.job_id, raw_id, job.array_job_id, job.het_job_id):
+        if candidate is not None and candidate in job_ids:
+            return candidate
+    raise ValueError(f"job {job.job_id[:40]} was not asked for")

@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the bytes of a Slurm report to its records: did the query succeed, where does each record begin and end.
+
+Names are printed raw, newlines included, so only the nonce of the header (or, for scontrol, the first key) says that a line begins
+a record; every other line continues the name before it. A report that is cut off, or whose header is not the one asked for, is
+rejected whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from hpcbridge.errors import ReportUnreadable, ScriptFailed
+from hpcbridge.model.quantities import escape_text
+from hpcbridge.schedulers.report import Problem, ProblemKind, Report
+
+_ERROR = re.compile(r"(?:^|[\s:])error\b", re.IGNORECASE | re.MULTILINE)
+_NONCE = re.compile(r"[0-9A-Za-z]{8,64}\Z")
+
+
+def check_success(report: Report) -> None:
+    """Raises ScriptFailed unless the script ended with status 0."""
+    if report.exit_status != 0:
+        raise failed(report)
+
+
+def failed(report: Report) -> ScriptFailed:
+    """The error for a query that gave no answer."""
+    said = stderr_of(report) or escape_text(report.stdout[-256:].decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2])
+    return ScriptFailed(report.argv or (report.query,), report.exit_status, said)
+
+
+def stderr_of(report: Report) -> str:
+    """Standard error as harmless text, at most its first 4,096 bytes."""
+    lines = report.stderr[:4096].decode("utf-8", "replace").splitlines()
+    return "\n".join(escape_text(line) for line in lines)
+
+
+def complains(report: Report) -> bool:
+    """True if standard error speaks of an error: an empty answer beside it proves nothing, exit status 0 or not."""
+    return bool(_ERROR.search(stderr_of(report)))
+
+
+def lines_of(report: Report) -> list[str]:
+    """The lines, undecodable bytes as surrogates. Empty output or a last line without its end means: cut off, or nothing known."""
+    if not report.stdout:
+        if complains(report):
+            raise failed(report)
+        raise ReportUnreadable("nothing was printed, which does not prove that there is nothing")
+    text = report.stdout.decode("utf-8", "surrogateescape")
+    if not text.endswith("\n"):
+        number = text.count("\n") + 1
+        raise ReportUnreadable("cut off in a line", line_number=number, line=escape_text(text.rsplit("\n", 1)[-1]))
+    return text[:-1].split("\n")
+
+
+def check_header(report: Report, header: Sequence[str], expected: Sequence[str], nonce: str) -> None:
+    """Raises unless the header names exactly the columns that were asked for: a refused field leaves exit status 0 and a gap."""
+    if tuple(header) == tuple(expected) and _NONCE.match(nonce):
+        return
+    shown = escape_text("|".join(header))
+    if complains(report):
+        raise ReportUnreadable(f"not the columns asked for: {stderr_of(report).splitlines()[0]}", line_number=1, line=shown)
+    raise ReportUnreadable("not the columns asked for", line_number=1, line=shown)
+
+
+def blocks_of(lines: Sequence[str], first_key: str) -> Iterator[tuple[int, str]]:
+    """Records of `scontrol -o`: from a line that begins with `first_key` to before the next; with line numbers from 1."""
+    start = 0
+    block: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.startswith(first_key):
+            if block:
+                yield start, "\n".join(block)
+            start, block = number, [line]
+        elif block:
+            block.append(line)
+        elif line.strip():
+            raise ReportUnreadable(f"does not begin with {first_key}", line_number=number, line=escape_text(line))
+    if block:
+        yield start, "\n".join(block).rstrip("\n ")
+
+
+def quarantined(query: str, error: Exception, *, line: int, subject: str | None = None, field: str | None = None) -> Problem:
+    """The problem for a record that was kept out; `subject` only if it looks like a name, whatever the record says."""
+    return Problem(
+        query=query,
+        kind=ProblemKind.QUARANTINED,
+        line=line,
+        field=field,
+        text=escape_text(str(error)),
+        subject=None if subject is None else escape_text(subject, limit=128),
+    )
+
+
+def unknown_state(query: str, native_state: str, *, line: int, subject: str, field: str = "state") -> Problem:
+    """The problem for a state word that is in no table."""
+    text = f"{native_state} is not a known state"
+    return Problem(query=query, kind=ProblemKind.UNKNOWN_STATE, line=line, field=field, text=text, subject=subject)
