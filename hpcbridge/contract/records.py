@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""How words and records become the bytes of the state: MessagePack arrays in the order of their fields, one spelling for each value.
+
+A word keeps its dataclass; for the bytes each has a mirror of the same fields that is written as an array. What stands here and not in
+the model is what only the ledger says of members, clusters, keys and epochs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from hpcbridge.model.clusters import ClusterState, Registration, Vetting
+from hpcbridge.model.identities import Role
+from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import Gap, SystemNode
+
+Word = TypeVar("Word")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationRecord:
+    """One installation of a member with its current key. `not_after_at` None: a system node's key, which does not expire.
+
+    `awaits_approval`: the ledger would answer a new epoch with RETRY(APPROVAL) now.
+    """
+
+    name: str
+    key_id: bytes
+    not_after_at: Instant | None
+    revoked: bool
+    enrolled_at: Instant
+    awaits_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRecord:
+    """A member as admins and auditors see it."""
+
+    name: str
+    role: Role
+    vetting: Vetting
+    revoked: bool
+    attributes: tuple[tuple[str, str], ...]
+    installations: tuple[InstallationRecord, ...]
+    enrolled_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRecord:
+    """A registered cluster with its last sample; `heard_at` is when the ledger last heard anything of it."""
+
+    registration: Registration
+    provider: str
+    vetting: Vetting
+    registered_at: Instant
+    state: ClusterState | None
+    heard_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapRecord:
+    """A reported gap and the entry that reported it."""
+
+    gap: Gap
+    index: int
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenesisRecord:
+    """What entry 0 pinned."""
+
+    origin: str
+    ca_certificate: bytes
+    log_key: bytes
+    system_nodes: tuple[SystemNode, ...]
+    contract_version: int
+    created_at: Instant
+
+
+class StoredMember(msgspec.Struct, frozen=True, array_like=True):
+    """`member/<name>`. Installations stand under their own keys."""
+
+    role: Role
+    vetting: Vetting
+    revoked: bool
+    attributes: tuple[tuple[str, str], ...]
+    enrolled_at: int
+
+
+class StoredInstallation(msgspec.Struct, frozen=True, array_like=True):
+    """`installation/<name>/<installation>`: the current key with all the fold asks of it."""
+
+    key_id: bytes
+    public_key: bytes
+    not_after_at: int | None
+    revoked: bool
+    enrolled_at: int
+
+
+class StoredKey(msgspec.Struct, frozen=True, array_like=True):
+    """`key/<hex key id>`: whose key it is, and whether it has ended."""
+
+    submitter: str
+    public_key: bytes
+    revoked: bool
+
+
+class StoredToken(msgspec.Struct, frozen=True, array_like=True):
+    """`token/<hex digest>`."""
+
+    role: Role
+    member: str
+    attributes: tuple[tuple[str, str], ...]
+    expires_at: int
+    used: bool
+
+
+class StoredCluster(msgspec.Struct, frozen=True, array_like=True):
+    """`cluster/<name>`; the registration stands beside it under `registration/<name>`."""
+
+    provider: str
+    vetting: Vetting
+    registered_at: int
+
+
+class StoredEpoch(msgspec.Struct, frozen=True, array_like=True):
+    """`epoch/<submitter>`: the chain of numbers. `key_since`: first number that was signed with the key `key_id`."""
+
+    epoch: bytes
+    last_sequence: int
+    last_payload_hash: bytes
+    key_id: bytes
+    key_since: int
+    closed: bool
+    opened_at: int
+
+
+class StoredStarts(msgspec.Struct, frozen=True, array_like=True):
+    """`epochstarts/<submitter>`: starts that counted on `day` (days since 1970 of the ledger's time), and an admin's word for one more."""
+
+    day: int
+    count: int
+    approved: bool
+
+
+def encode_stored(record: msgspec.Struct) -> bytes:
+    """Bytes of a stored record."""
+    return _ENCODER.encode(record)
+
+
+def encode_word(word: Any) -> bytes:
+    """Bytes of a word of the model or a record of this file."""
+    return _ENCODER.encode(msgspec.convert(word, _mirror(type(word)), from_attributes=True))
+
+
+def decode_stored(kind: type[Word], data: bytes) -> Word:
+    """A stored record from its bytes."""
+    return typing.cast("Word", _decoder(kind).decode(data))
+
+
+def decode_word(kind: type[Word], data: bytes) -> Word:
+    """A word from the bytes that `encode_word` made."""
+    return typing.cast("Word", msgspec.convert(_decoder(_mirror(kind)).decode(data), kind, from_attributes=True))
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+@cache
+def _decoder(kind: type) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+@cache
+def _mirror(kind: type) -> type:
+    hints = typing.get_type_hints(kind)
+    fields = [(field.name, _mirrored(hints[field.name])) for field in dataclasses.fields(kind)]
+    return msgspec.defstruct(kind.__name__, fields, array_like=True, frozen=True)
+
+
+def _mirrored(hint: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _mirror(typing.cast("type", hint))
+    if typing.get_origin(hint) is tuple:
+        return tuple[tuple(_mirrored(part) for part in typing.get_args(hint))]  # type: ignore[misc]
+    if isinstance(hint, types.UnionType):
+        parts = [_mirrored(part) for part in typing.get_args(hint)]
+        return typing.Union[tuple(parts)]  # noqa: UP007 -- built at run time
+    return hint
