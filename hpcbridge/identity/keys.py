@@ -32,7 +32,7 @@ def public_bytes(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) ->
 
 @lru_cache(maxsize=CACHED_KEYS)
 def load_public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
-    """Reads a public key; IdentityError unless it is P-256 in its one spelling. Cached: reading costs about a verification."""
+    """Reads a public key; IdentityError unless it is P-256 in its one spelling. Cached for the speed of verifying."""
     try:
         key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm) as error:
