@@ -43,7 +43,8 @@ class SqliteEngine:
         """See `Engine.follow`."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda wanted=position: self._closed or self._last() > wanted)
+                while not self._closed and self._last() <= position:
+                    self._changed.wait()
                 if position < self._trimmed:
                     raise IntegrityError(f"the engine has forgotten what followed position {position}, it begins after {self._trimmed}")
                 if self._last() <= position:
