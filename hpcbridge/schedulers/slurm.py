@@ -109,8 +109,6 @@ class SlurmScheduler:
         for number, record in _blocks_with(lines, separator):
             columns = record.split(separator)
             try:
-                if len(columns) != len(SACCT_HEADER):
-                    raise ValueError(f"{len(columns)} columns instead of {len(SACCT_HEADER)}")
                 read = job_from_sacct(self._cluster, columns)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=columns[0]))
@@ -131,9 +129,10 @@ class SlurmScheduler:
         names = Counter(_first(_NODE_NAME, record) for _, record in blocks)
         for number, record in blocks:
             name = _first(_NODE_NAME, record)
+            if names[name] > 1:
+                problems.append(quarantined(report.query, ValueError("two records of one node"), line=number, subject=name))
+                continue
             try:
-                if names[name] > 1:
-                    raise ValueError("two records of one node")
                 node, known = node_from(self._cluster, record)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=name))
@@ -230,10 +229,7 @@ def _blocks_with(lines: Sequence[str], separator: str) -> Iterator[tuple[int, st
 
 
 def _read_squeue(cluster: str, record: str, elapsed: str) -> JobRead:
-    columns = record.split("|", len(SQUEUE_HEADER) - 1)
-    if len(columns) != len(SQUEUE_HEADER):
-        raise ValueError(f"{len(columns)} columns instead of {len(SQUEUE_HEADER)}")
-    return job_from_squeue(cluster, columns, elapsed)
+    return job_from_squeue(cluster, record.split("|", len(SQUEUE_HEADER) - 1), elapsed)
 
 
 def _answer(report: Report, reads: Sequence[tuple[int, str, JobRead]], problems: list[Problem], *, unique: bool) -> Answer[Job]:

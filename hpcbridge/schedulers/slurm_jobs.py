@@ -44,10 +44,11 @@ JobRead = tuple[Job, bool]
 
 def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRead:
     """From the 28 columns after the nonce and the elapsed time before it."""
-    (job_id, raw_id, array_job_id, array_task, het_job_id, het_offset, owner, account, queue, native_state, reason, submitted,
+    _check_columns(columns, SQUEUE_HEADER)
+    (job_id, _raw_id, _array_job_id, _array_task, _het_job_id, _het_offset, owner, account, queue, native_state, reason, submitted,
      _eligible, started, ended, limit, cpus, node_count, node_list, resources, per_node, per_job, per_task, _min_memory, exit_text,
      _requeue, restarts, name) = columns  # fmt: skip
-    _check_ids(job_id, raw_id, array_job_id, array_task, het_job_id, het_offset)
+    _check_ids(columns[:6])
     return _job(
         cluster,
         job_id,
@@ -74,6 +75,7 @@ def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRe
 
 def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
     """From the 23 columns of `ended`. Live words become UNDETERMINED: sacct said PENDING while a job ran."""
+    _check_columns(columns, SACCT_HEADER)
     (job_id, _raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
      _cpu_time, allocated_cpus, node_count, allocated, requested, node_list, owner, account, queue, name) = columns  # fmt: skip
     resources = parse_resources(allocated) or parse_resources(requested)
@@ -179,8 +181,14 @@ def _limit(text: str) -> int | None:
     return None if text == "Partition_Limit" else parse_duration(text)
 
 
-def _check_ids(job_id: str, raw_id: str, array_job_id: str, array_task: str, het_job_id: str, het_offset: str) -> None:
+def _check_columns(columns: Sequence[str], header: Sequence[str]) -> None:
+    if len(columns) != len(header):
+        raise ValueError(f"{len(columns)} columns instead of {len(header)}")
+
+
+def _check_ids(ids: Sequence[str]) -> None:
     """The id as typed must be the one its parts make: a shifted or invented record does not pass."""
+    job_id, raw_id, array_job_id, array_task, het_job_id, het_offset = ids
     if array_task not in _NO_TEXT:
         expected = {f"{array_job_id}_{array_task}", f"{array_job_id}_[{array_task}]"}
     elif het_offset not in _NO_TEXT:

@@ -28,7 +28,9 @@ def check_success(report: Report) -> None:
 
 def failed(report: Report) -> ScriptFailed:
     """The error for a query that gave no answer."""
-    said = stderr_of(report) or escape_text(report.stdout[-256:].decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2])
+    # munge's advice about itself stands first and says nothing (recorded: 26.05.5/munge-down)
+    said = "\n".join(line for line in stderr_of(report).splitlines() if "If munged is up" not in line)
+    said = said or escape_text(report.stdout[-256:].decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2])
     return ScriptFailed(report.argv or (report.query,), report.exit_status, said)
 
 

@@ -62,9 +62,7 @@ def job_state(native_state: str, reason: str) -> tuple[JobState, Outcome | None,
     if state is JobState.QUEUED:
         if reason in _HELD_REASONS:
             state = JobState.QUEUED_HELD
-        elif reason in _REQUEUED_HELD_REASONS:
-            state = JobState.REQUEUED_HELD
-        elif "REQUEUE_HOLD" in words or "SPECIAL_EXIT" in words:
+        elif reason in _REQUEUED_HELD_REASONS or "REQUEUE_HOLD" in words or "SPECIAL_EXIT" in words:
             state = JobState.REQUEUED_HELD
         elif "REQUEUED" in words:
             state = JobState.REQUEUED

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings: what the scripts of one cluster printed at one time, as a folder, and its normal form (`hpcbridgectl parse`).
+
+None stands for "nothing is known" and an empty tuple for "proven empty", all the way into the JSON. What accounting knows only
+completes: an END found there fills what the queue's own record left open, and never overrides a live state or a value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hpcbridge.errors import BadData, ReportUnreadable, SchedulerError
+from hpcbridge.model.clusters import Queue
+from hpcbridge.model.jobs import Job, JobState
+from hpcbridge.model.nodes import Node
+from hpcbridge.model.quantities import escape_text
+from hpcbridge.model.schema import job_as_json, node_as_json, queue_as_json
+from hpcbridge.schedulers import SCHEDULERS
+from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report, Scheduler
+
+_ENDED = ("ended", "ended_fallback")
+_JOB_IDS = re.compile(r"[0-9][0-9A-Za-z_.+\[\]%,:-]*\Z")
+_BAD_DATA_STATUS = 65
+_MAX_CLUSTER = 40
+_MAX_BYTES = 256 << 20
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """The reports of a folder, by query; a query that was not recorded is left out."""
+
+    scheduler: str
+    version: str
+    cluster: str
+    reports: Mapping[str, Report]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised:
+    """A recording in the standard schema. None: not recorded, failed or unreadable. Empty: proven to be empty."""
+
+    scheduler: str
+    jobs: tuple[Job, ...] | None
+    nodes: tuple[Node, ...] | None
+    queues: tuple[Queue, ...] | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """65 if anything was unreadable or quarantined, else 0: a failed query is an honest recording."""
+        bad = (ProblemKind.UNREADABLE, ProblemKind.QUARANTINED)
+        return _BAD_DATA_STATUS if any(problem.kind in bad for problem in self.problems) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `hpcbridgectl parse` prints."""
+        return {
+            "scheduler": self.scheduler,
+            "jobs": None if self.jobs is None else [job_as_json(job) for job in self.jobs],
+            "nodes": None if self.nodes is None else [node_as_json(node) for node in self.nodes],
+            "queues": None if self.queues is None else [queue_as_json(queue) for queue in self.queues],
+            "problems": [
+                {"query": problem.query, "kind": problem.kind.value, "line": problem.line, "field": problem.field, "text": problem.text}
+                for problem in self.problems
+            ],
+        }
+
+
+def load_recording(directory: Path) -> Recording:
+    """Reads a folder; BadData naming file and key for one that is not a recording."""
+    path = directory / "meta.json"
+    meta = _load_meta(path)
+    scheduler = _text_of(meta, "scheduler", path)
+    if scheduler not in SCHEDULERS:
+        raise BadData(f"{path}: scheduler {scheduler[:40]!r} is not known", hint=f"known are: {', '.join(sorted(SCHEDULERS))}")
+    cluster = _text_of(meta, "cluster", path)
+    if len(cluster) > _MAX_CLUSTER or not cluster.isprintable():
+        raise BadData(f"{path}: cluster must be a name of at most {_MAX_CLUSTER} printable characters")
+    queries = meta.get("queries")
+    if not isinstance(queries, dict):
+        raise BadData(f"{path}: queries must be an object")
+    reports = {query: _load_report(directory, query, entry, path) for query, entry in queries.items()}
+    return Recording(scheduler=scheduler, version=_text_of(meta, "version", path), cluster=cluster, reports=reports)
+
+
+def normalise(recording: Recording) -> Normalised:
+    """Parses every report and merges what `jobs` and the accounting queries say."""
+    scheduler = SCHEDULERS[recording.scheduler](recording.cluster)
+    problems: list[Problem] = []
+
+    def ask(query: str, read: Callable[[Report], Read]) -> Read | None:
+        report = recording.reports.get(query)
+        if report is None:
+            return None
+        try:
+            return read(report)
+        except SchedulerError as error:
+            problems.append(problem_of(query, error))
+            return None
+
+    ask("about", scheduler.about)
+    listed = _collect(ask("jobs", scheduler.jobs), problems)
+    ended = [_collect(ask(query, _ended_reader(scheduler)), problems) for query in _ENDED]
+    nodes = _collect(ask("nodes", scheduler.nodes), problems)
+    jobs = _merge(listed, ended, jobs_recorded="jobs" in recording.reports)
+    known_nodes = None if nodes is None else nodes.records
+    known_jobs = None if listed is None else listed.records
+    queues = _collect(ask("queues", lambda report: scheduler.queues(report, nodes=known_nodes, jobs=known_jobs)), problems)
+    return Normalised(
+        scheduler=recording.scheduler,
+        jobs=jobs,
+        nodes=_known(nodes),
+        queues=_known(queues),
+        problems=tuple(problems),
+    )
+
+
+def problem_of(query: str, error: SchedulerError) -> Problem:
+    """The problem for a query without an answer: rejected as unreadable, or failed."""
+    if isinstance(error, ReportUnreadable):
+        return Problem(query=query, kind=ProblemKind.UNREADABLE, line=error.line_number, text=escape_text(str(error)))
+    return Problem(query=query, kind=ProblemKind.FAILED, text=escape_text(str(error)))
+
+
+def complete(job: Job, found: Job) -> Job:
+    """`job` with what accounting found of the same run: nothing for a live job, else only fields that were open."""
+    same_run = job.submitted_at is not None and job.submitted_at == found.submitted_at
+    undetermined = job.state is JobState.UNDETERMINED
+    if not same_run or not found.state.ended or not (job.state.ended or undetermined):
+        return job
+    changes: dict[str, Any] = {"state": found.state, "outcome": found.outcome} if undetermined else {}
+    exit_open = job.exit_code is None and job.exit_signal is None and (undetermined or job.outcome is found.outcome)
+    for field in dataclasses.fields(Job):
+        if field.name in {"outcome", "exit_code", "exit_signal"} and not (exit_open and field.name != "outcome"):
+            continue
+        if getattr(job, field.name) in (None, ()):
+            changes[field.name] = getattr(found, field.name)
+    return dataclasses.replace(job, **changes)
+
+
+def _merge(listed: Answer[Job] | None, ended: Sequence[Answer[Job] | None], *, jobs_recorded: bool) -> tuple[Job, ...] | None:
+    """One record for each id: the queue's own, completed; else the newest run accounting knows of."""
+    merged = {job.job_id: job for job in listed.records} if listed else {}
+    own = frozenset(merged)
+    for answer in ended:
+        for found in answer.records if answer else ():
+            job = merged.get(found.job_id)
+            if job is None:
+                merged[found.job_id] = found
+            elif found.job_id in own or found.submitted_at == job.submitted_at:
+                merged[found.job_id] = complete(job, found)
+            elif (found.submitted_at or 0) > (job.submitted_at or 0):
+                merged[found.job_id] = found
+    if merged:
+        return tuple(merged.values())
+    answers = [listed] if jobs_recorded else list(ended)
+    proven = [answer for answer in answers if answer is not None and not answer.records and not answer.problems]
+    return () if proven else None
+
+
+def _known(answer: Answer[Read] | None) -> tuple[Read, ...] | None:
+    """Records, or None where all of them had to be kept out."""
+    if answer is None or (not answer.records and answer.problems):
+        return None
+    return answer.records
+
+
+def _collect(answer: Answer[Read] | None, problems: list[Problem]) -> Answer[Read] | None:
+    if answer is not None:
+        problems.extend(answer.problems)
+    return answer
+
+
+def _ended_reader(scheduler: Scheduler) -> Callable[[Report], Answer[Job]]:
+    return lambda report: scheduler.ended(report, asked_ids(report.argv))
+
+
+def asked_ids(argv: Sequence[str]) -> tuple[str, ...]:
+    """The job ids among the arguments of a recorded command: the trailing ones, each alone or joined by commas."""
+    ids: list[str] = []
+    for argument in reversed(argv):
+        if not _JOB_IDS.match(argument):
+            break
+        ids.append(argument)
+    return tuple(reversed(ids))
+
+
+def _load_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}", hint="a recording is a folder with a meta.json") from error
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{path}: not JSON: {error}") from error
+    if not isinstance(meta, dict):
+        raise BadData(f"{path}: must be an object")
+    return meta
+
+
+def _text_of(meta: Mapping[str, Any], key: str, path: Path) -> str:
+    value = meta.get(key)
+    if not isinstance(value, str) or not value:
+        raise BadData(f"{path}: {key} must be a text")
+    return value
+
+
+def _load_report(directory: Path, query: str, entry: object, path: Path) -> Report:
+    if not re.fullmatch(r"[a-z][a-z_]{0,30}", query):
+        raise BadData(f"{path}: queries: {query[:40]!r} is not the name of a query")
+    argv = entry.get("argv") if isinstance(entry, dict) else None
+    status = entry.get("exit_status") if isinstance(entry, dict) else None
+    if not isinstance(argv, list) or not all(isinstance(argument, str) for argument in argv):
+        raise BadData(f"{path}: queries.{query}.argv must be a list of texts")
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise BadData(f"{path}: queries.{query}.exit_status must be a number")
+    return Report(
+        query=query,
+        argv=tuple(argv),
+        exit_status=status,
+        stdout=_load_bytes(directory / f"{query}.out"),
+        stderr=_load_bytes(directory / f"{query}.err"),
+    )
+
+
+def _load_bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise BadData(f"{path}: larger than {_MAX_BYTES} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}", hint="each query of meta.json has a .out and a .err beside it") from error

@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs collecting scripts: the one door to `subprocess` in this room.
+
+A script is run by its absolute path with a list of arguments, no shell, a clean environment and its own session, and gets a time and
+an output cap. Whatever it does (hang, ignore TERM, leave children behind, print for ever), its process group is gone at most three
+seconds after its time is over. What it printed is returned as bytes: nothing is decoded or judged here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from hpcbridge.errors import ConfigError, SchedulerError, ScriptTimedOut
+from hpcbridge.schedulers.report import Report
+
+MAX_STDERR_BYTES = 256 << 10
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_CHUNK = 1 << 16
+_TICK_SECONDS = 0.1
+_TERM_SECONDS = 1.0
+_LEFT_BEHIND_SECONDS = 1.0
+_QUERY = re.compile(r"[a-z][a-z_]{0,30}\Z")
+_ARGUMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
+
+
+class ScriptRunner:
+    """Runs the scripts of one scheduler from `directory`/`scheduler`; each query at most once at a time."""
+
+    def __init__(
+        self, directory: Path, *, scheduler: str, environment: Mapping[str, str], timeout_seconds: float, max_bytes: int
+    ) -> None:
+        self._directory = directory.absolute() / scheduler
+        self._environment = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **environment}
+        self._timeout_seconds = timeout_seconds
+        self._max_bytes = max_bytes
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+
+    def run(self, query: str, arguments: Sequence[str] = (), *, stopping: threading.Event | None = None) -> Report:
+        """Runs one script to its end; a non-zero exit status is part of the report and no error here.
+
+        Raises ScriptTimedOut, ConfigError for a script that is missing or may not be run, and SchedulerError for too much output, for a
+        query that is still running, and when `stopping` was set.
+        """
+        argv = (str(self._script(query)), *map(_checked, arguments))
+        with self._alone(query), self._started(argv) as process:
+            stdout, stderr = self._collect(process, argv, stopping)
+        return Report(query, argv, process.returncode, stdout, stderr)
+
+    def _script(self, query: str) -> Path:
+        if not _QUERY.match(query):
+            raise ConfigError(f"{query[:40]!r} is not the name of a query")
+        script = self._directory / query
+        if not script.is_file():
+            raise ConfigError(f"{script}: no such script", hint="[scheduler] names the folder of the collecting scripts")
+        return script
+
+    @contextlib.contextmanager
+    def _alone(self, query: str) -> Iterator[None]:
+        with self._lock:
+            if query in self._running:
+                raise SchedulerError(f"{query}: the run before is not over")
+            self._running.add(query)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(query)
+
+    @contextlib.contextmanager
+    def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+                cwd="/",
+                start_new_session=True,
+                close_fds=True,
+            )
+        except OSError as error:
+            raise ConfigError(f"{argv[0]}: cannot be run: {error.strerror}", hint="is it executable, with a #! line?") from error
+        try:
+            yield process
+        finally:
+            _end_group(process)
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+    def _collect(
+        self, process: subprocess.Popen[bytes], argv: Sequence[str], stopping: threading.Event | None
+    ) -> tuple[bytes, bytes]:
+        """Reads until both ends are closed, or a second after the script itself is over: a child it left behind may hold them open."""
+        deadline = time.monotonic() + self._timeout_seconds
+        stdout, stderr = bytearray(), bytearray()
+        over_at: float | None = None
+        with selectors.DefaultSelector() as selector:
+            for stream, buffer in ((process.stdout, stdout), (process.stderr, stderr)):
+                if stream is not None:
+                    selector.register(stream, selectors.EVENT_READ, buffer)
+            while selector.get_map():
+                now = time.monotonic()
+                if stopping is not None and stopping.is_set():
+                    raise SchedulerError(f"{argv[0]}: stopped before it was over")
+                if now >= deadline:
+                    raise ScriptTimedOut(argv, self._timeout_seconds)
+                if over_at is not None and now >= over_at + _LEFT_BEHIND_SECONDS:
+                    break
+                for key, _ in selector.select(min(_TICK_SECONDS, deadline - now)):
+                    _read_some(selector, key)
+                del stderr[MAX_STDERR_BYTES:]
+                if len(stdout) > self._max_bytes:
+                    raise SchedulerError(f"{argv[0]}: printed more than {self._max_bytes} bytes")
+                if over_at is None and process.poll() is not None:
+                    over_at = time.monotonic()
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise ScriptTimedOut(argv, self._timeout_seconds) from None
+        return bytes(stdout), bytes(stderr)
+
+
+def _checked(argument: str) -> str:
+    if not _ARGUMENT.match(argument):
+        raise SchedulerError(f"{argument[:60]!r} is not an argument for a script")
+    return argument
+
+
+def _read_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    stream: IO[bytes] = key.fileobj  # type: ignore[assignment]
+    chunk = os.read(stream.fileno(), _CHUNK)
+    if chunk:
+        key.data.extend(chunk)
+    else:
+        selector.unregister(stream)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """TERM, then KILL, for the whole group; harmless when it is already gone. The group id stays ours until the leader is reaped."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_TERM_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+    _signal_group(process.pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,0 +1,349 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""A real little Slurm of our own, for tests and `make demo`: several nodes on this machine, no systemd.
+
+Own munge key and socket, own ports, own configuration, everything under one directory; an installed Slurm is neither asked nor
+changed. Needs root and the Debian packages slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge (and slurmdbd mariadb-server
+with `accounting=True`). Kill slurmd and its steps live on, so `close` cancels the jobs first and then ends every process by its id.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacct", "sacctmgr")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_READY_SECONDS = 30.0
+
+
+class SlurmMissing(RuntimeError):
+    """This machine cannot run the private Slurm: no root, or programs are missing."""
+
+
+class PrivateSlurm:
+    """A running Slurm: nodes c1…c`nodes` with 4 CPUs each, the last one with two GPUs of type a100.
+
+    Queues `batch` (default, 1 h), `short` (5 min), `gpu` (2 h, the GPU node) and `open` (no limit). Every attribute that names a file
+    lies in `directory`; `environment` is what a program needs to speak with it.
+    """
+
+    def __init__(self, directory: Path, *, nodes: int = 4, accounting: bool = False, cluster: str = "private") -> None:
+        check_machine(accounting=accounting)
+        self.directory = directory.absolute()
+        self.cluster = cluster
+        self.nodes = nodes
+        self.accounting = accounting
+        self.configuration = self.directory / "slurm.conf"
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        # outside `directory`: a socket's path has at most 107 characters, and other users' jobs must reach their spooled script
+        self._sockets = Path(tempfile.mkdtemp(prefix="hpcbridge-slurm-"))
+        self._sockets.chmod(0o711)
+        self._ports = free_ports(nodes + 2)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """For ScriptRunner and for commands."""
+        return {"PATH": _PATH, "SLURM_CONF": str(self.configuration)}
+
+    def __enter__(self) -> PrivateSlurm:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def run(self, argv: Sequence[str], *, check: bool = True, timeout: float = 30.0) -> str:
+        """Runs a command of this Slurm and returns its standard output."""
+        done = subprocess.run(
+            argv, env={**self.environment, "LC_ALL": "C", "TZ": "UTC"}, capture_output=True, timeout=timeout, check=False
+        )
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: exit status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode(errors="replace")
+
+    def submit(self, command: str, *arguments: str, name: str = "job", user: str | None = None) -> str:
+        """Submits a shell command with more sbatch arguments, as root or as `user`; returns the job id."""
+        more = [f"--uid={user}"] if user else []
+        argv = ["sbatch", "--parsable", "--chdir=/tmp", "--output=/dev/null", "--error=/dev/null", f"--job-name={name}"]
+        return self.run([*argv, *more, *arguments, "--wrap", command]).strip().partition(";")[0]
+
+    def cancel(self, *job_ids: str) -> None:
+        """Cancels jobs."""
+        self.run(["scancel", *job_ids])
+
+    def state(self, job_id: str) -> str:
+        """The native state of one job, empty if the controller does not know it."""
+        return self.run(["squeue", "-h", "-a", "-t", "all", "-j", job_id, "-o", "%T"], check=False).strip().partition("\n")[0]
+
+    def wait_state(self, job_id: str, *states: str, timeout: float = 20.0) -> str:
+        """Waits until a job is in one of `states`; TimeoutError naming the last one seen."""
+        try:
+            wait_until(lambda: self.state(job_id) in states, timeout=timeout, what=f"job {job_id} to be {' or '.join(states)}")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}, but it is {self.state(job_id) or 'unknown'}") from error
+        return self.state(job_id)
+
+    def stop_controller(self) -> None:
+        """Stops slurmctld, as an outage: jobs and nodes live on."""
+        self._end("slurmctld")
+
+    def start_controller(self) -> None:
+        """Starts slurmctld (again) and waits until it answers."""
+        self._spawn("slurmctld", ["slurmctld", "-D", "-f", str(self.configuration)])
+        wait_until(lambda: " UP" in self.run(["scontrol", "ping"], check=False), timeout=_READY_SECONDS, what="slurmctld")
+
+    def stop_node(self, node: str) -> None:
+        """Kills the daemon of one node."""
+        self._end(f"slurmd-{node}", number=signal.SIGKILL)
+
+    def start_node(self, node: str) -> None:
+        """Starts the daemon of one node."""
+        self._spawn(f"slurmd-{node}", ["slurmd", "-D", "-N", node, "-f", str(self.configuration)])
+
+    def wait_nodes(self, *, timeout: float = _READY_SECONDS) -> None:
+        """Waits until every node is idle or working."""
+
+        def ready() -> bool:
+            states = self.run(["sinfo", "-h", "-N", "-o", "%N %t"], check=False).split("\n")
+            return len({line.split()[0] for line in states if line.endswith((" idle", " mix", " alloc"))}) == self.nodes
+
+        wait_until(ready, timeout=timeout, what="nodes")
+
+    def close(self) -> None:
+        """Cancels all jobs, then ends every process that was started here or by these, whatever happened before."""
+        if "slurmctld" in self._processes:
+            self._cancel_all()
+        for name in reversed(list(self._processes)):
+            self._end(name)
+        kill_tree_of(self.configuration)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _start(self) -> None:
+        for folder in ("state", "log", "munge"):
+            (self.directory / folder).mkdir(mode=0o700, exist_ok=True)
+        write_munge_key(self.directory / "munge" / "munge.key")
+        self.configuration.write_text(self._slurm_conf())
+        (self.directory / "gres.conf").write_text(
+            f"NodeName=c{self.nodes} Name=gpu Type=a100 File=/dev/null\nNodeName=c{self.nodes} Name=gpu Type=a100 File=/dev/zero\n"
+        )
+        (self.directory / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if _slurm_version() >= (24, 11) else "")
+        self._spawn("munged", munged_argv(self.directory / "munge", self._sockets / "munge"))
+        wait_until((self._sockets / "munge").exists, timeout=10, what="munged")
+        if self.accounting:
+            self._start_accounting()
+        self.start_controller()
+        for number in range(1, self.nodes + 1):
+            self.start_node(f"c{number}")
+        self.wait_nodes()
+
+    def _start_accounting(self) -> None:
+        data, database = self.directory / "mariadb", self._sockets / "mariadb"
+        self._install_database(data)
+        self._spawn(
+            "mariadbd",
+            ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--socket={database}", "--skip-networking",
+             f"--pid-file={data}/mariadb.pid", "--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"],
+        )  # fmt: skip
+        client = ["mariadb", "--no-defaults", f"--socket={database}", "-e"]
+        wait_until(lambda: self._succeeds([*client, "SELECT 1"]), timeout=_READY_SECONDS, what="mariadbd")
+        self.run([*client, "CREATE DATABASE slurm; CREATE USER slurm@localhost IDENTIFIED BY 'private'; GRANT ALL ON slurm.* TO slurm@localhost"])
+        path = self.directory / "slurmdbd.conf"
+        path.write_text(
+            f"AuthType=auth/munge\nAuthInfo=socket={self._sockets / 'munge'}\nDbdHost=localhost\nDbdPort={self._ports[1]}\nSlurmUser=root\n"
+            f"LogFile={self.directory}/log/slurmdbd.log\nPidFile={self.directory}/slurmdbd.pid\nStorageType=accounting_storage/mysql\n"
+            f"StorageHost=localhost\nStorageUser=slurm\nStoragePass=private\nStorageLoc=slurm\n"
+        )
+        path.chmod(0o600)
+        # slurmdbd reads slurmdbd.conf beside SLURM_CONF; libmariadb takes the socket from its environment
+        self._spawn("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(database))
+        wait_until(lambda: self._succeeds(["sacctmgr", "-n", "show", "cluster"]), timeout=_READY_SECONDS, what="slurmdbd")
+        self.run(["sacctmgr", "-i", "add", "cluster", self.cluster], check=False)
+
+    def _install_database(self, data: Path) -> None:
+        data.mkdir(exist_ok=True)
+        argv = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=normal",
+                "--skip-test-db", "--innodb-flush-log-at-trx-commit=0"]  # fmt: skip
+        self.run(argv, timeout=60)
+
+    def _slurm_conf(self) -> str:
+        host, home = socket.gethostname(), self.directory
+        node_ports = self._ports[2:]
+        accounting = ["AccountingStorageType=accounting_storage/none"]
+        if self.accounting:  # without slurmdbd, 22.05 refuses to count GPUs among the trackable resources
+            accounting = [
+                "AccountingStorageType=accounting_storage/slurmdbd",
+                "AccountingStorageHost=localhost",
+                f"AccountingStoragePort={self._ports[1]}",
+                f"AccountingStoragePass={self._sockets / 'munge'}",  # how sacct finds the socket; AuthInfo does not count there
+                "AccountingStorageTRES=gres/gpu",
+            ]
+        lines = [
+            f"ClusterName={self.cluster}",
+            f"SlurmctldHost={host}(127.0.0.1)",
+            "SlurmUser=root",
+            "AuthType=auth/munge",
+            f"AuthInfo=socket={self._sockets / 'munge'}",
+            f"SlurmctldPort={self._ports[0]}",
+            f"StateSaveLocation={home}/state",
+            f"SlurmdSpoolDir={self._sockets}/spool-%n",
+            f"SlurmctldPidFile={home}/slurmctld.pid",
+            f"SlurmdPidFile={home}/slurmd-%n.pid",
+            f"SlurmctldLogFile={home}/log/slurmctld.log",
+            f"SlurmdLogFile={home}/log/slurmd-%n.log",
+            "SlurmctldDebug=info",
+            "ReturnToService=2",
+            "SlurmctldTimeout=30",
+            "SlurmdTimeout=30",
+            "KillWait=2",
+            "MinJobAge=300",
+            "ProctrackType=proctrack/linuxproc",
+            "TaskPlugin=task/none",
+            "MpiDefault=none",
+            "JobAcctGatherType=jobacct_gather/none",
+            "SchedulerType=sched/backfill",
+            "SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min_interval=0",
+            "SelectType=select/cons_tres",
+            "SelectTypeParameters=CR_Core_Memory",
+            "DefMemPerCPU=100",
+            "PriorityType=priority/basic",
+            *accounting,
+            "GresTypes=gpu",
+            "SlurmdParameters=config_overrides",
+            "TreeWidth=65533",
+        ]
+        for number in range(1, self.nodes + 1):
+            gres = " Gres=gpu:a100:2" if number == self.nodes else ""
+            lines.append(
+                f"NodeName=c{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports[number - 1]} Sockets=1 CoresPerSocket=4 "
+                f"ThreadsPerCore=1 RealMemory=2000{gres} State=UNKNOWN"
+            )
+        every, last = f"c[1-{self.nodes}]", f"c{self.nodes}"
+        lines += [
+            f"PartitionName=batch Default=YES Nodes={every} MaxTime=1:00:00 DefaultTime=30:00 State=UP",
+            f"PartitionName=short Nodes={every} MaxTime=5 State=UP",
+            f"PartitionName=gpu Nodes={last} MaxTime=2:00:00 State=UP",
+            f"PartitionName=open Nodes={every} MaxTime=UNLIMITED State=UP",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _spawn(self, name: str, argv: Sequence[str], **environment: str) -> None:
+        with (self.directory / "log" / f"{name}.out").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                argv, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+
+    def _end(self, name: str, *, number: signal.Signals = signal.SIGTERM) -> None:
+        process = self._processes.pop(name, None)
+        if process is not None:
+            end_process(process, number=number)
+
+    def _succeeds(self, argv: Sequence[str]) -> bool:
+        return subprocess.run(argv, env=self.environment, capture_output=True, check=False, timeout=20).returncode == 0
+
+    def _cancel_all(self) -> None:
+        try:
+            self.run(["scancel", "--full", "--user=root"], check=False, timeout=10)
+            ids = self.run(["squeue", "-h", "-a", "-o", "%A"], check=False, timeout=10).split()
+            if ids:
+                self.run(["scancel", "--full", *sorted(set(ids))], check=False, timeout=10)
+                wait_until(lambda: not self.run(["squeue", "-h", "-a"], check=False, timeout=10).strip(), timeout=8, what="no jobs")
+        except (subprocess.TimeoutExpired, TimeoutError, OSError):
+            return  # the controller is down or slow; what is left is killed by id below
+
+
+def check_machine(*, accounting: bool = False) -> None:
+    """Raises SlurmMissing, saying what is missing, where a private Slurm cannot run."""
+    if os.geteuid() != 0:
+        raise SlurmMissing("a private Slurm needs root")
+    wanted = PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
+    missing = [program for program in wanted if shutil.which(program, path=_PATH) is None]
+    if missing:
+        raise SlurmMissing(f"not installed: {', '.join(missing)}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on at the moment, outside the range the kernel gives away by itself."""
+    found: list[int] = []
+    start = 20_000 + os.getpid() % 8_000
+    for port in range(start, start + 4_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
+def write_munge_key(path: Path) -> None:
+    """A random key, readable by its owner only."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(os.urandom(1024))
+
+
+def munged_argv(directory: Path, socket_path: Path) -> list[str]:
+    """A munged in the foreground with everything of its own."""
+    return [
+        "munged", "--foreground", "--force", f"--socket={socket_path}", f"--key-file={directory / 'munge.key'}",
+        f"--pid-file={directory / 'munged.pid'}", f"--log-file={directory / 'munged.log'}", f"--seed-file={directory / 'munged.seed'}",
+    ]  # fmt: skip
+
+
+def wait_until(holds: Callable[[], bool], *, timeout: float, what: str) -> None:
+    """Asks until it holds; TimeoutError saying what did not come."""
+    deadline = time.monotonic() + timeout
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:g} s for {what}")
+        time.sleep(0.05)
+
+
+def end_process(process: subprocess.Popen[bytes], *, number: signal.Signals = signal.SIGTERM) -> None:
+    """Asks a process to end and kills it after five seconds."""
+    process.send_signal(number)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def kill_tree_of(configuration: Path) -> None:
+    """Kills, by id, what still runs with this SLURM_CONF: steps outlive the daemon that started them."""
+    mark = f"SLURM_CONF={configuration}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if mark in environment.split(b"\0"):
+            try:
+                os.kill(int(entry.name), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _slurm_version() -> tuple[int, int]:
+    text = subprocess.run(["slurmctld", "-V"], env={"PATH": _PATH}, capture_output=True, check=True).stdout.decode()
+    major, minor = text.split()[-1].split(".")[:2]
+    return int(major), int(minor)
