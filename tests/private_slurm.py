@@ -107,6 +107,15 @@ class PrivateSlurm:
         self._spawn("slurmctld", ["slurmctld", "-D", "-f", str(self.configuration)])
         wait_until(lambda: " UP" in self.run(["scontrol", "ping"], check=False), timeout=_READY_SECONDS, what="slurmctld")
 
+    def stop_accounting(self) -> None:
+        """Stops slurmdbd: jobs go on, accounting does not answer."""
+        self._end("slurmdbd")
+
+    def start_accounting(self) -> None:
+        """Starts slurmdbd and waits until it answers; libmariadb takes the socket from its environment."""
+        self._spawn("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(self._sockets / "mariadb"))
+        wait_until(lambda: self._succeeds(["sacctmgr", "-n", "show", "cluster"]), timeout=_READY_SECONDS, what="slurmdbd")
+
     def stop_node(self, node: str) -> None:
         """Kills the daemon of one node."""
         self._end(f"slurmd-{node}", number=signal.SIGKILL)
@@ -169,9 +178,7 @@ class PrivateSlurm:
             f"StorageHost=localhost\nStorageUser=slurm\nStoragePass=private\nStorageLoc=slurm\n"
         )
         path.chmod(0o600)
-        # slurmdbd reads slurmdbd.conf beside SLURM_CONF; libmariadb takes the socket from its environment
-        self._spawn("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(database))
-        wait_until(lambda: self._succeeds(["sacctmgr", "-n", "show", "cluster"]), timeout=_READY_SECONDS, what="slurmdbd")
+        self.start_accounting()
         self.run(["sacctmgr", "-i", "add", "cluster", self.cluster], check=False)
 
     def _install_database(self, data: Path) -> None:

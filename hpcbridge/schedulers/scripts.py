@@ -150,7 +150,7 @@ def _read_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> 
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """TERM, then KILL, for the whole group; harmless when it is already gone. The group id stays ours until the leader is reaped."""
+    """TERM, then KILL, for the whole group; harmless when it is gone: the kernel does not reuse the id of a group that has members."""
     if process.poll() is None:
         _signal_group(process.pid, signal.SIGTERM)
         try:

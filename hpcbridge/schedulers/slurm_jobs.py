@@ -3,8 +3,8 @@
 """One job record of Slurm in its three spellings (squeue -O, sacct -P, scontrol -o show job) into the standard schema.
 
 A record that cannot be true raises ValueError naming what is wrong; the caller quarantines it. Rules that hold for all three:
-an estimated start or end is not a start or end, a job without nodes never started, limits of 365 days on ended jobs stand for
-"no limit", and codes are believed only of jobs that ended by themselves.
+an estimated start or end is not a start or end, a job without nodes never started, a limit of 365 days on a job that has started
+stands for "no limit", and codes are believed only of jobs that ended by themselves.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def _job(
     phase = state.phase
     nodes = () if phase is Phase.QUEUE else expand_hosts(node_list)
     code, signal = exit_of(native_state, exit_text) if state.ended else (None, None)
-    if state.ended and limit_seconds == _UNLIMITED_SECONDS:
+    if phase is not Phase.QUEUE and limit_seconds == _UNLIMITED_SECONDS:
         limit_seconds = None
     submitted_at = _instant(submitted)
     if submitted_at is None:

@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts that misbehave (Q2): gone in timeout + 3 s with everything they started, and nobody else disturbed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hpcbridge.errors import ConfigError, ReportUnreadable, SchedulerError, ScriptTimedOut
+from hpcbridge.schedulers import scripts
+from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.slurm import SlurmScheduler
+from tests import fake_scheduler
+from tests.fake_scheduler import FakeScheduler
+
+TIMEOUT = 0.4
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeScheduler:
+    return FakeScheduler(tmp_path)
+
+
+def _runner(fake: FakeScheduler, *, timeout: float = TIMEOUT, max_bytes: int = 1 << 20) -> ScriptRunner:
+    return ScriptRunner(
+        fake.directory, scheduler=fake_scheduler.SCHEDULER, environment={"SITE": "here"}, timeout_seconds=timeout, max_bytes=max_bytes
+    )
+
+
+def test_a_report_is_what_was_printed(fake: FakeScheduler) -> None:
+    path = fake.answers("jobs", b"\xff\x00raw\n", stderr=b"hm\n", exit_status=3)
+    report = _runner(fake, timeout=10).run("jobs", ["1", "4_2", "19+1", "25_[2-9%2]"])
+    assert (report.stdout, report.stderr, report.exit_status) == (b"\xff\x00raw\n", b"hm\n", 3)
+    assert report.argv == (str(path), "1", "4_2", "19+1", "25_[2-9%2]")
+    assert fake.calls() == ["jobs 1 4_2 19+1 25_[2-9%2]"]
+
+
+def test_the_environment_is_clean(fake: FakeScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUEUE_FORMAT", "%i")
+    fake.script("jobs", "env")
+    names = {line.partition(b"=")[0] for line in _runner(fake, timeout=10).run("jobs").stdout.splitlines()}
+    assert names <= {b"PATH", b"LC_ALL", b"TZ", b"SITE", b"PWD", b"_", b"SHLVL", b"OLDPWD"}
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "body", [fake_scheduler.HANG, fake_scheduler.IGNORE_TERM, fake_scheduler.LEAVE_STUBBORN_CHILD, fake_scheduler.COMPLAIN_FOR_EVER]
+)
+def test_a_script_that_does_not_end_is_gone_in_time_and_so_are_its_children(fake: FakeScheduler, body: str, count: int) -> None:
+    fake.script("jobs", body)
+    for _ in range(count):
+        started = time.monotonic()
+        with pytest.raises(ScriptTimedOut):
+            _runner(fake).run("jobs")
+        assert time.monotonic() - started < TIMEOUT + 3
+        assert _gone(fake, "jobs")
+
+
+def test_without_a_group_of_its_own_a_child_would_stay(fake: FakeScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: the defence is the signal to the whole group."""
+    fake.script("jobs", fake_scheduler.LEAVE_STUBBORN_CHILD)
+    real = scripts._signal_group
+    monkeypatch.setattr(scripts, "_signal_group", lambda group, number: __import__("os").kill(group, number))
+    with pytest.raises((ScriptTimedOut, ProcessLookupError)):
+        _runner(fake).run("jobs")
+    left = fake.group_members("jobs")
+    assert left
+    monkeypatch.undo()
+    real(int((fake.directory / "jobs.pid").read_text()), scripts.signal.SIGKILL)
+
+
+def test_a_script_that_prints_for_ever_is_stopped_at_the_cap(fake: FakeScheduler) -> None:
+    fake.script("jobs", fake_scheduler.PRINT_FOR_EVER)
+    with pytest.raises(SchedulerError, match="more than 1048576 bytes"):
+        _runner(fake, timeout=10).run("jobs")
+    assert _gone(fake, "jobs")
+
+
+def test_a_child_left_behind_delays_the_answer_only_shortly(fake: FakeScheduler) -> None:
+    fake.script("jobs", fake_scheduler.LEAVE_CHILD)
+    started = time.monotonic()
+    assert _runner(fake, timeout=20).run("jobs").stdout == b"answered\n"
+    assert time.monotonic() - started < 5
+    assert _gone(fake, "jobs")
+
+
+def test_stopping_interrupts(fake: FakeScheduler) -> None:
+    fake.script("jobs", fake_scheduler.HANG)
+    stopping = threading.Event()
+    threading.Timer(0.2, stopping.set).start()
+    started = time.monotonic()
+    with pytest.raises(SchedulerError, match="stopped"):
+        _runner(fake, timeout=60).run("jobs", stopping=stopping)
+    assert time.monotonic() - started < 3
+
+
+def test_one_query_runs_once_at_a_time_and_others_are_not_disturbed(fake: FakeScheduler) -> None:
+    fake.script("jobs", "sleep 0.8; echo slow")
+    fake.script("nodes", "echo quick")
+    runner = _runner(fake, timeout=10)
+    answers: list[bytes] = []
+    slow = threading.Thread(target=lambda: answers.append(runner.run("jobs").stdout))
+    slow.start()
+    while not (fake.directory / "jobs.pid").exists():
+        time.sleep(0.01)
+    with pytest.raises(SchedulerError, match="not over"):
+        runner.run("jobs")
+    assert runner.run("nodes").stdout == b"quick\n"
+    slow.join()
+    assert answers == [b"slow\n"]
+    assert runner.run("jobs").stdout == b"slow\n"
+
+
+def test_missing_and_unusable_scripts_name_the_file(fake: FakeScheduler) -> None:
+    with pytest.raises(ConfigError, match="fake/jobs: no such script"):
+        _runner(fake).run("jobs")
+    fake.script("jobs", "exit 0").chmod(0o644)
+    with pytest.raises(ConfigError, match="cannot be run"):
+        _runner(fake).run("jobs")
+
+
+@pytest.mark.parametrize("argument", ["", "-j", "1;reboot", "$(id)", "1 2", "../x", "1\n2", "x" * 200])
+def test_arguments_are_ids_or_refused(fake: FakeScheduler, argument: str) -> None:
+    fake.script("ended", "exit 0")
+    with pytest.raises(SchedulerError, match="not an argument"):
+        _runner(fake).run("ended", [argument])
+    assert fake.calls() == []
+
+
+@pytest.mark.parametrize("body", [fake_scheduler.GARBAGE, fake_scheduler.NOTHING])
+def test_garbage_and_nothing_are_no_empty_cluster(fake: FakeScheduler, body: str) -> None:
+    fake.script("jobs", body)
+    report = _runner(fake, timeout=10).run("jobs")
+    with pytest.raises(ReportUnreadable):
+        SlurmScheduler("c1").jobs(report)
+
+
+def _gone(fake: FakeScheduler, query: str) -> bool:
+    deadline = time.monotonic() + 2
+    while fake.group_members(query):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
