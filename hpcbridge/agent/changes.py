@@ -1,0 +1,383 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what a scheduler says now with what was last seen: which changes to tell, and which jobs vanished. Pure.
+
+Absence is never an end: a job that is gone comes back as vanished, to be asked for in accounting. A job id that is used again is a
+new incarnation, known by its submit time; a requeue keeps the incarnation, though Slurm gives it a new submit time. A pending range
+of an array is one record under the key `<array_job_id>_[]`; it shrinks, and leaves with a count of 0 and without an end.
+
+What is only told along with something else, because it changes without anything happening: the time a job has run, and reason and
+native state of a job that waits or runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hpcbridge.model.jobs import Job, JobState, Outcome
+from hpcbridge.model.nodes import Availability, Node
+from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import JobChange, NodeChange
+
+VANISHED = "vanished"
+"""Reason of what the scheduler no longer lists and accounting does not know."""
+
+_TOLD = operator.attrgetter(
+    "state", "outcome", "owner", "account", "queue", "name", "cores", "gpus", "gpu_type", "memory_bytes", "nodes", "submitted_at",
+    "started_at", "ended_at", "walltime_limit_seconds", "exit_code", "exit_signal", "restarts", "array_pending",
+)  # fmt: skip
+_WORDS = operator.attrgetter("native_state", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenJob:
+    """A job as it was last reported (its `incarnation` is None), the incarnation it has here, and whether the ledger is told of it."""
+
+    job: Job
+    incarnation: int
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GoneJob:
+    """What is remembered of an id that left the report: enough to notice that it is used again."""
+
+    incarnation: int
+    submitted_at: Instant | None
+    published: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingJob:
+    """A job that vanished before its end was seen. `told` once it was published as UNDETERMINED."""
+
+    job: Job
+    incarnation: int
+    published: bool
+    since_at: Instant
+    next_at: Instant
+    asked: int = 0
+    told: bool = False
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Id and incarnation."""
+        return self.job.job_id, self.incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class JobMemory:
+    """All that is remembered between two reports: jobs in the last one, jobs that vanished, and (only as asked for) ids that are gone."""
+
+    live: Mapping[str, SeenJob]
+    missing: Mapping[tuple[str, int], MissingJob] = field(default_factory=dict)
+    gone: Mapping[str, GoneJob] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobComparison:
+    """What a report means: changes to tell, in its order, and how the memory of jobs is to change."""
+
+    changes: tuple[JobChange, ...]
+    seen: Mapping[str, SeenJob]
+    gone: Mapping[str, GoneJob]
+    vanished: tuple[MissingJob, ...]
+    found: tuple[tuple[str, int], ...]
+
+
+def compare_jobs(
+    memory: JobMemory,
+    report: Mapping[str, Job],
+    *,
+    at: Instant,
+    wanted: Callable[[Job], bool],
+    unreadable: Iterable[str] = (),
+) -> JobComparison:
+    """Compares a whole, readable report with the memory. `report` comes from `by_key`; `wanted` says whose jobs are published;
+    `unreadable` names jobs that are in the report but could not be read, and so have not vanished.
+    """
+    work = _Comparing(memory, at=at, wanted=wanted)
+    for key, job in report.items():
+        work.meet(key, job)
+    present = set(unreadable)
+    for key, seen in memory.live.items():
+        if key not in report and key not in present:
+            work.miss(key, seen)
+    return work.result()
+
+
+def by_key(jobs: Iterable[Job]) -> dict[str, Job]:
+    """Jobs under the ids they have in agent and ledger. Pending ranges of one array are one record with the sum of their counts."""
+    report: dict[str, Job] = {}
+    for job in jobs:
+        if not is_range(job):
+            report[job.job_id] = job
+            continue
+        key = key_of_range(job.array_job_id)
+        other = report.get(key)
+        if other is None or (other.state.ended and not job.state.ended):
+            report[key] = dataclasses.replace(job, job_id=key)
+        elif not job.state.ended and other.array_pending is not None and job.array_pending is not None:
+            report[key] = dataclasses.replace(other, array_pending=other.array_pending + job.array_pending)
+    return report
+
+
+def is_range(job: Job) -> bool:
+    """True for members of an array that have no record of their own: still pending, or ended together before they began."""
+    return job.array_job_id is not None and job.array_index is None
+
+
+def key_of_range(array_job_id: str | None) -> str:
+    """The key under which agent and ledger know the pending range of an array."""
+    return f"{array_job_id}_[]"
+
+
+def is_same_run(old: Job, new: Job) -> bool:
+    """True if `new` is the job `old` was, perhaps requeued, and not another that was given the same id."""
+    requeued = (new.restarts or 0) > (old.restarts or 0)
+    if old.submitted_at is None or new.submitted_at is None:
+        return requeued or new.state.ended or not old.state.ended
+    if old.submitted_at == new.submitted_at:
+        return True
+    return requeued and new.submitted_at > old.submitted_at and new.owner == old.owner
+
+
+def differs(old: Job, new: Job) -> bool:
+    """True if `new` holds something that is to be told."""
+    if old is new:
+        return False
+    if _TOLD(old) != _TOLD(new):
+        return True
+    return (new.state.ended or new.state is JobState.UNDETERMINED) and _WORDS(old) != _WORDS(new)
+
+
+def complete(record: Job, known: Job) -> Job:
+    """`record` with what it leaves open taken from `known`, an earlier observation of the same run."""
+    filled = {
+        name: value
+        for name, value in ((name, getattr(known, name)) for name in _KEPT)
+        if getattr(record, name) in (None, ()) and value not in (None, ())
+    }
+    return dataclasses.replace(record, **filled) if filled else record
+
+
+_KEPT = (
+    "array_job_id", "array_index", "het_job_id", "het_index", "owner", "account", "queue", "name", "cores", "gpus", "gpu_type",
+    "memory_bytes", "nodes", "submitted_at", "started_at", "walltime_limit_seconds", "restarts",
+)  # fmt: skip
+
+
+class _Comparing:
+    """Collects the result of one comparison."""
+
+    def __init__(self, memory: JobMemory, *, at: Instant, wanted: Callable[[Job], bool]) -> None:
+        self.memory = memory
+        self.at = at
+        self.wanted = wanted
+        self.changes: list[JobChange] = []
+        self.seen: dict[str, SeenJob] = {}
+        self.gone: dict[str, GoneJob] = {}
+        self.vanished: list[MissingJob] = []
+        self.found: list[tuple[str, int]] = []
+        self.missing_by_id: dict[str, list[MissingJob]] = {}
+        for missing in memory.missing.values():
+            self.missing_by_id.setdefault(missing.job.job_id, []).append(missing)
+
+    def meet(self, key: str, job: Job) -> None:
+        seen = self.memory.live.get(key)
+        if seen is None:
+            self._meet_new(key, job)
+        elif is_same_run(seen.job, job):
+            self._meet_again(key, job, seen)
+        else:
+            if not seen.job.state.ended:
+                self._vanish(seen)
+            self._tell(key, job, seen.incarnation + 1, published=self.wanted(job))
+
+    def miss(self, key: str, seen: SeenJob) -> None:
+        self.gone[key] = GoneJob(seen.incarnation, seen.job.submitted_at, seen.published)
+        if is_range(seen.job) and not seen.job.state.ended:
+            if seen.published:
+                self._change(dataclasses.replace(seen.job, array_pending=0), seen.incarnation)
+        elif not seen.job.state.ended:
+            self._vanish(seen)
+
+    def result(self) -> JobComparison:
+        return JobComparison(
+            changes=tuple(self.changes),
+            seen=self.seen,
+            gone=self.gone,
+            vanished=tuple(self.vanished),
+            found=tuple(self.found),
+        )
+
+    def _meet_again(self, key: str, job: Job, seen: SeenJob) -> None:
+        if job is seen.job:
+            if not seen.published and self.wanted(job):
+                self._tell(key, job, seen.incarnation, published=True)
+            return
+        if job.state.ended:
+            job = complete(job, seen.job)
+        published = seen.published or self.wanted(job)
+        if published and (not seen.published or differs(seen.job, job)):
+            self._tell(key, job, seen.incarnation, published=True)
+        elif differs(seen.job, job):
+            self.seen[key] = SeenJob(job, seen.incarnation, published)
+
+    def _meet_new(self, key: str, job: Job) -> None:
+        for missing in self.missing_by_id.get(key, ()):
+            if is_same_run(missing.job, job):
+                self.found.append(missing.key)
+                self._tell(key, job, missing.incarnation, published=missing.published or self.wanted(job))
+                return
+        known = self.memory.gone.get(key)
+        incarnation, published = 1, self.wanted(job)
+        if known is not None:
+            back = job.submitted_at is not None and job.submitted_at == known.submitted_at
+            requeued = bool(job.restarts) and not job.state.ended
+            incarnation = known.incarnation if back or requeued else known.incarnation + 1
+            published = published or (known.published and incarnation == known.incarnation)
+        for missing in self.missing_by_id.get(key, ()):
+            incarnation = max(incarnation, missing.incarnation + 1)
+        self._tell(key, job, incarnation, published=published)
+
+    def _tell(self, key: str, job: Job, incarnation: int, *, published: bool) -> None:
+        self.seen[key] = SeenJob(job, incarnation, published)
+        if published:
+            self._change(job, incarnation)
+
+    def _change(self, job: Job, incarnation: int) -> None:
+        self.changes.append(JobChange(job=dataclasses.replace(job, incarnation=incarnation), observed_at=self.at))
+
+    def _vanish(self, seen: SeenJob) -> None:
+        self.vanished.append(
+            MissingJob(
+                job=seen.job, incarnation=seen.incarnation, published=seen.published, since_at=self.at, next_at=self.at
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a vanished job may stay unexplained: before it is UNDETERMINED where accounting answers, where it does not answer, and
+    before nobody asks any more because the contract has given it up.
+    """
+
+    grace_ms: int = 120_000
+    unanswered_ms: int = 600_000
+    lost_after_ms: int = 7 * 86_400_000
+    first_pause_ms: int = 15_000
+    longest_pause_ms: int = 6 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one vanished job: a change to tell or None, and what is still missing or None."""
+
+    change: JobChange | None
+    missing: MissingJob | None
+
+
+def settle(missing: MissingJob, records: Sequence[Job] | None, *, at: Instant, patience: Patience) -> Settled:
+    """Judges a vanished job by what accounting said of its id; `records` is None if accounting did not answer."""
+    ended = None if records is None else find_end(missing.job, records)
+    if ended is not None:
+        return Settled(_change_of(missing, ended, at), None)
+    waited = at - missing.since_at
+    if waited >= patience.lost_after_ms:
+        return Settled(None, None)
+    pause = min(patience.first_pause_ms << min(missing.asked, 20), patience.longest_pause_ms)
+    later = dataclasses.replace(missing, asked=missing.asked + 1, next_at=at + pause)
+    grace = patience.unanswered_ms if records is None else patience.grace_ms
+    if missing.told or waited < grace:
+        return Settled(None, later)
+    unknown = dataclasses.replace(missing.job, state=JobState.UNDETERMINED, outcome=None, reason=VANISHED)
+    return Settled(_change_of(missing, unknown, at), dataclasses.replace(later, told=True))
+
+
+def find_end(job: Job, records: Sequence[Job]) -> Job | None:
+    """How the run `job` ended according to accounting, which lists one record for each run of an id; None if it does not say.
+
+    The record is the one with the job's submit time; a requeue in accounting is followed by the run that came of it.
+    """
+    runs = sorted((record for record in records if record.job_id == job.job_id), key=_submitted)
+    if job.submitted_at is not None:
+        runs = [run for run in runs if run.submitted_at is None or run.submitted_at >= job.submitted_at]
+        if runs and runs[0].submitted_at not in (None, job.submitted_at):
+            return None
+    elif len(runs) != 1:
+        return None
+    restarts = job.restarts
+    for run, following in zip(runs, [*runs[1:], None], strict=True):
+        if following is not None and _goes_on(run, following):
+            restarts = (restarts or 0) + 1
+            continue
+        if not run.state.ended:
+            return None
+        return dataclasses.replace(complete(run, dataclasses.replace(job, restarts=restarts)), array_pending=None)
+    return None
+
+
+_REQUEUE_SLACK_MS = 10_000
+
+
+def _goes_on(run: Job, following: Job) -> bool:
+    """True if `following` is the requeue of `run`.
+
+    Accounting calls `run` requeued, or preempted or failed with its node; Slurm gives the time of the requeue, which is the end of
+    `run`, to `following` as submit time.
+    """
+    if not run.state.ended:
+        return True
+    if run.outcome not in (Outcome.NODE_FAILED, Outcome.PREEMPTED) or run.ended_at is None or following.submitted_at is None:
+        return False
+    return abs(following.submitted_at - run.ended_at) <= _REQUEUE_SLACK_MS
+
+
+def _submitted(job: Job) -> Instant:
+    return job.submitted_at or 0
+
+
+def _change_of(missing: MissingJob, job: Job, at: Instant) -> JobChange | None:
+    if not missing.published:
+        return None
+    return JobChange(job=dataclasses.replace(job, incarnation=missing.incarnation), observed_at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeComparison:
+    """Node changes to tell; `seen` is what is then the last seen availability of each of them."""
+
+    changes: tuple[NodeChange, ...]
+
+    @property
+    def seen(self) -> Mapping[str, Availability]:
+        """Availability by node."""
+        return {change.node: change.availability for change in self.changes}
+
+
+def compare_nodes(seen: Mapping[str, Availability], nodes: Iterable[Node], *, at: Instant) -> NodeComparison:
+    """Changes of availability since `seen`. A node the scheduler no longer lists is UNKNOWN, once."""
+    changes: list[NodeChange] = []
+    present: set[str] = set()
+    for node in nodes:
+        present.add(node.name)
+        if seen.get(node.name) is not node.availability:
+            changes.append(
+                NodeChange(
+                    node=node.name,
+                    availability=node.availability,
+                    native_state=node.native_state,
+                    reason=node.reason,
+                    observed_at=at,
+                )
+            )
+    for name, availability in seen.items():
+        if name not in present and availability is not Availability.UNKNOWN:
+            changes.append(
+                NodeChange(node=name, availability=Availability.UNKNOWN, native_state="", reason=VANISHED, observed_at=at)
+            )
+    return NodeComparison(tuple(changes))

@@ -1,0 +1,268 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent remembers of jobs and nodes, in memory and in the spool, always both or neither.
+
+The jobs worker, accounting and the gateway meet here: a report is compared and stored, vanished jobs are settled, and incarnations
+that were counted without knowing the ledger's are put right. After any failure the memory is read again from the spool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from hpcbridge.agent.changes import (
+    GoneJob,
+    JobComparison,
+    JobMemory,
+    MissingJob,
+    Patience,
+    SeenJob,
+    by_key,
+    compare_jobs,
+    compare_nodes,
+    is_same_run,
+    settle,
+)
+from hpcbridge.agent.publish import PublishMode, is_wanted, make_pseudonym, outgoing
+from hpcbridge.agent.rows import Item, MemoryWrites
+from hpcbridge.agent.spool import Spool
+from hpcbridge.model.jobs import Job
+from hpcbridge.model.nodes import Node
+from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import JobChange, PayloadType
+from hpcbridge.wire.convert import encode
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What leaves the site: mode and listed owners. The watch list is in the spool."""
+
+    mode: PublishMode
+    owners: frozenset[str]
+
+
+class Memory:
+    """Owns the maps of live and missing jobs and of nodes. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        publication: Publication,
+        *,
+        patience: Patience,
+        random_bytes: Callable[[int], bytes],
+        stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`stored` is called when something new waits to be sent."""
+        self._spool = spool
+        self._publication = publication
+        self._patience = patience
+        self._random_bytes = random_bytes
+        self._stored = stored
+        self._lock = threading.RLock()
+        self._loaded = False
+        self._live: dict[str, SeenJob] = {}
+        self._missing: dict[tuple[str, int], MissingJob] = {}
+        self._in_doubt: set[str] = set()
+        self._doubtful = True
+        self._watched: frozenset[str] = frozenset()
+
+    def observe_jobs(self, jobs: Iterable[Job], *, unreadable: Collection[str], at: Instant) -> JobComparison:
+        """Compares a whole, readable report with the memory and stores what follows."""
+        report = by_key(jobs)
+        with self._changing():
+            new_ids = [key for key in report if key not in self._live]
+            memory = JobMemory(self._live, self._missing, self._spool.gone_jobs(new_ids))
+            comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable=unreadable)
+            items = tuple(self._item(change, memory.gone) for change in comparison.changes)
+            writes = MemoryWrites(
+                seen=comparison.seen,
+                gone={key: gone for key, gone in comparison.gone.items() if key not in comparison.seen},
+                missing=comparison.vanished,
+                no_longer_missing=comparison.found,
+            )
+            if writes != _NOTHING:
+                self._spool.store(items, writes, at=at)
+            self._keep(report, comparison)
+        if items:
+            self._stored()
+        return comparison
+
+    def due(self, at: Instant) -> tuple[MissingJob, ...]:
+        """Vanished jobs that accounting should be asked for now."""
+        with self._changing():
+            return tuple(each for each in self._missing.values() if each.next_at <= at)
+
+    def settle_jobs(self, missing: Iterable[MissingJob], records: Sequence[Job] | None, *, at: Instant) -> int:
+        """Judges vanished jobs by the records of accounting (None: it did not answer); how many are settled."""
+        with self._changing():
+            items: list[Item] = []
+            kept: list[MissingJob] = []
+            settled: list[tuple[str, int]] = []
+            by_id: dict[str, list[Job]] = {}
+            for record in records or ():
+                by_id.setdefault(record.job_id, []).append(record)
+            for each in missing:
+                if each.key not in self._missing:
+                    continue
+                known = None if records is None else by_id.get(each.job.job_id, ())
+                verdict = settle(self._missing[each.key], known, at=at, patience=self._patience)
+                if verdict.change is not None:
+                    items.append(self._item(verdict.change, {}))
+                if verdict.missing is None:
+                    settled.append(each.key)
+                else:
+                    kept.append(verdict.missing)
+            if kept or settled:
+                self._spool.store(items, MemoryWrites(missing=tuple(kept), no_longer_missing=tuple(settled)), at=at)
+            self._missing.update((each.key, each) for each in kept)
+            for key in settled:
+                del self._missing[key]
+        if items:
+            self._stored()
+        return len(settled)
+
+    def observe_nodes(self, nodes: Iterable[Node], *, unreadable: Collection[str], at: Instant) -> int:
+        """Compares a whole, readable report of nodes with the memory and stores what changed; how many changes."""
+        with self._changing():
+            seen = {name: word for name, word in self._spool.load_nodes().items() if name not in unreadable}
+            comparison = compare_nodes(seen, nodes, at=at)
+            if not comparison.changes:
+                return 0
+            items = tuple(Item(payload_type=PayloadType.NODE_CHANGES, content=encode(change)) for change in comparison.changes)
+            self._spool.store(items, MemoryWrites(nodes=comparison.seen), at=at)
+        self._stored()
+        return len(items)
+
+    def watch(self, job_id: str, *, cursor: str | None = None) -> None:
+        """Publishes a job from now on, whoever owns it."""
+        with self._changing():
+            self._spool.watch(job_id, cursor=cursor)
+            self._watched = self._spool.watched()
+
+    def incarnations(self) -> Mapping[str, int]:
+        """Incarnation of each live job that the ledger is told of."""
+        with self._changing():
+            return {key: seen.incarnation for key, seen in self._live.items() if seen.published}
+
+    def confirm(self, waiting: Job, on_ledger: Job | None) -> None:
+        """Puts the incarnation of an id right: `waiting` is its first unsent change, `on_ledger` the ledger's highest or None."""
+        mine = waiting.incarnation or 1
+        highest = 0 if on_ledger is None else on_ledger.incarnation or 1
+        same = on_ledger is not None and is_same_run(dataclasses.replace(on_ledger, owner=waiting.owner), waiting)
+        raise_by = highest - mine if same else max(0, highest + 1 - mine)
+        with self._changing():
+            counted_here = [
+                each.incarnation
+                for each in self._missing.values()
+                if each.job.job_id == waiting.job_id and not (on_ledger is not None and _is_on_ledger(each, on_ledger))
+            ]
+            self._spool.confirm(waiting.job_id, raise_by=raise_by, missing=counted_here)
+            self._in_doubt.discard(waiting.job_id)
+            if raise_by:
+                self._loaded = False
+
+    def confirm_all(self) -> None:
+        """The ledger has never heard of this installation."""
+        with self._changing():
+            self._spool.confirm_all()
+            self._in_doubt.clear()
+            self._doubtful = False
+
+    def forget_confirmations(self) -> None:
+        """The ledger knows more than the spool: the marks that say so were just written into it."""
+        with self._lock:
+            self._loaded = False
+
+    def adopt(self, open_jobs: Iterable[Job], *, at: Instant) -> int:
+        """Takes the ledger's open jobs for jobs last seen, so that the next report says what became of them; how many are new here."""
+        with self._changing():
+            seen: dict[str, SeenJob] = {}
+            missing: list[MissingJob] = []
+            for job in open_jobs:
+                incarnation = job.incarnation or 1
+                plain = dataclasses.replace(job, incarnation=None)
+                live = self._live.get(job.job_id)
+                if live is None:
+                    seen[job.job_id] = SeenJob(plain, incarnation, published=True)
+                elif not is_same_run(dataclasses.replace(plain, owner=live.job.owner), live.job):
+                    missing.append(MissingJob(job=plain, incarnation=incarnation, published=True, since_at=at, next_at=at))
+            missing = [each for each in missing if each.key not in self._missing]
+            self._spool.store((), MemoryWrites(seen=seen, missing=tuple(missing)), at=at)
+            self._live.update(seen)
+            self._missing.update((each.key, each) for each in missing)
+            return len(seen) + len(missing)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Holds the lock over a comparison and its transaction; a failure in between makes the spool the only truth again."""
+        with self._lock:
+            if not self._loaded:
+                self._load()
+            try:
+                yield
+            except BaseException:
+                self._loaded = False
+                raise
+
+    def _load(self) -> None:
+        memory = self._spool.load_memory()
+        self._live, self._missing = dict(memory.live), dict(memory.missing)
+        self._watched = self._spool.watched()
+        self._doubtful = self._spool.meta("doubtful") is not None
+        self._in_doubt = set(self._spool.unconfirmed_job_ids())
+        self._loaded = True
+
+    def _keep(self, report: Mapping[str, Job], comparison: JobComparison) -> None:
+        for key in comparison.gone:
+            self._live.pop(key, None)
+        self._live.update(comparison.seen)
+        self._missing.update((each.key, each) for each in comparison.vanished)
+        for missing_key in comparison.found:
+            self._missing.pop(missing_key, None)
+        # The parser's object instead of an equal one: the next comparison is then one look, and nothing is held twice.
+        for key, job in report.items():
+            seen = self._live[key]
+            if seen.job is not job and not job.state.ended:
+                self._live[key] = SeenJob(job, seen.incarnation, seen.published)
+
+    def _is_wanted(self, job: Job) -> bool:
+        return is_wanted(job, mode=self._publication.mode, owners=self._publication.owners, watched=self._watched)
+
+    def _item(self, change: JobChange, gone: Mapping[str, GoneJob]) -> Item:
+        job = outgoing(change.job, mode=self._publication.mode, pseudonym_of=self._pseudonym)
+        unconfirmed = self._doubtful and self._is_in_doubt(job.job_id, gone)
+        if unconfirmed:
+            self._in_doubt.add(job.job_id)
+        return Item(
+            payload_type=PayloadType.JOB_CHANGES,
+            content=encode(JobChange(job=job, observed_at=change.observed_at)),
+            subject=job.job_id,
+            unconfirmed=unconfirmed,
+        )
+
+    def _is_in_doubt(self, job_id: str, gone: Mapping[str, GoneJob]) -> bool:
+        """True unless an earlier change of this id was compared with the ledger."""
+        if job_id in self._in_doubt:
+            return True
+        if any(missing_id == job_id for missing_id, _ in self._missing):
+            return False
+        seen, left = self._live.get(job_id), gone.get(job_id)
+        return not ((seen is not None and seen.published) or (left is not None and left.published))
+
+    def _pseudonym(self, owner: str) -> str:
+        return self._spool.pseudonym(owner, make_pseudonym(self._random_bytes(8)))
+
+
+def _is_on_ledger(missing: MissingJob, on_ledger: Job) -> bool:
+    """True if the incarnation of a vanished run came from the ledger and not from counting here."""
+    return missing.incarnation <= (on_ledger.incarnation or 1) and missing.job.submitted_at == on_ledger.submitted_at
+
+
+_NOTHING = MemoryWrites()
