@@ -23,6 +23,7 @@ HEAD_BYTES = HEAD.size
 STATE_CODES = {state: code for code, state in enumerate(JobState)}
 PHASE_CODES: dict[Phase | None, int] = {None: 0, Phase.QUEUE: 1, Phase.RUN: 2, Phase.END: 3}
 NO_PHASE, QUEUE, RUN, END = PHASE_CODES.values()
+PHASE_OF_STATE = tuple(PHASE_CODES[state.phase] for state in JobState)
 FIELDS = (
     "cluster",
     "job_id",
@@ -63,7 +64,6 @@ decode_fields = msgspec.msgpack.Decoder(list[Any]).decode
 
 _STATES = tuple(JobState)
 _PHASES: tuple[Phase | None, ...] = tuple(PHASE_CODES)
-_UNDETERMINED = STATE_CODES[JobState.UNDETERMINED]
 _ENDED = frozenset({STATE_CODES[JobState.DONE], STATE_CODES[JobState.FAILED]})
 
 

@@ -13,7 +13,7 @@ from hpcbridge.contract.access import Kind, Query, Relation, Share, check_query,
 from hpcbridge.contract.epochs import awaits_approval
 from hpcbridge.contract.jobrecords import decode_job, is_open
 from hpcbridge.contract.jobs import highest_incarnation, job_key, watched_key
-from hpcbridge.contract.members import installation_record, stored_member
+from hpcbridge.contract.members import installation_record
 from hpcbridge.contract.parameters import all_parameters
 from hpcbridge.contract.records import (
     ClusterRecord,
@@ -26,6 +26,7 @@ from hpcbridge.contract.records import (
     decode_stored,
     decode_word,
 )
+from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import StateView, prefix_end, scan_all
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import ClusterState, Registration
@@ -47,7 +48,7 @@ class JobPage:
 
 
 def members(view: StateView, caller: Caller, *, at: Instant) -> tuple[MemberRecord, ...]:
-    """All members but the system nodes' own, for those who may see all."""
+    """All members by name, for those who may see all."""
     check_query(caller, Query.LIST_ALL_USERS)
     rows = scan_all(view, "member/")
     return tuple(_member(view, key.removeprefix("member/"), decode_stored(StoredMember, data), at=at) for key, data in rows)
@@ -168,7 +169,7 @@ def _cluster(view: StateView, name: str, stored: StoredCluster) -> ClusterRecord
         provider=stored.provider,
         vetting=stored.vetting,
         registered_at=stored.registered_at,
-        state=None if sample is None else decode_word(ClusterState, sample),
+        state=None if sample is None else decode_word(ClusterState, sample[8:]),
         heard_at=None if heard is None else int.from_bytes(heard, "big"),
     )
 

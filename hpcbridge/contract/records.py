@@ -12,7 +12,6 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -169,22 +168,28 @@ def decode_stored(kind: type[Word], data: bytes) -> Word:
 
 def decode_word(kind: type[Word], data: bytes) -> Word:
     """A word from the bytes that `encode_word` made."""
-    return typing.cast("Word", msgspec.convert(_decoder(_mirror(kind)).decode(data), kind, from_attributes=True))
+    return msgspec.convert(_decoder(_mirror(kind)).decode(data), kind, from_attributes=True)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
+_DECODERS: dict[type, msgspec.msgpack.Decoder[Any]] = {}
+_MIRRORS: dict[type, type] = {}
 
 
-@cache
 def _decoder(kind: type) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
+    return decoder
 
 
-@cache
 def _mirror(kind: type) -> type:
-    hints = typing.get_type_hints(kind)
-    fields = [(field.name, _mirrored(hints[field.name])) for field in dataclasses.fields(kind)]
-    return msgspec.defstruct(kind.__name__, fields, array_like=True, frozen=True)
+    mirror = _MIRRORS.get(kind)
+    if mirror is None:
+        hints = typing.get_type_hints(kind)
+        fields = [(field.name, _mirrored(hints[field.name])) for field in dataclasses.fields(kind)]
+        mirror = _MIRRORS[kind] = msgspec.defstruct(kind.__name__, fields, array_like=True, frozen=True)
+    return mirror
 
 
 def _mirrored(hint: Any) -> Any:
@@ -193,6 +198,6 @@ def _mirrored(hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         return tuple[tuple(_mirrored(part) for part in typing.get_args(hint))]  # type: ignore[misc]
     if isinstance(hint, types.UnionType):
-        parts = [_mirrored(part) for part in typing.get_args(hint)]
-        return typing.Union[tuple(parts)]  # noqa: UP007 -- built at run time
+        parts = tuple(_mirrored(part) for part in typing.get_args(hint))
+        return typing.Union[parts]  # noqa: UP007 -- its parts are known only at run time
     return hint

@@ -35,7 +35,7 @@ class StateView(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What a transaction does. `writes` are sorted by key; `outcomes` has one for each item, `reasons` one sentence for each refused item."""
+    """What a transaction does: `writes` sorted by key, one of `outcomes` for each item, one of `reasons` for each refused item."""
 
     writes: tuple[Write, ...]
     events: tuple[Event, ...]
