@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from hpcbridge.ledger.merkle import leaf_hash
@@ -13,6 +14,23 @@ from hpcbridge.ledger.tiles import Tree
 from hpcbridge.model.entries import Event, EventType
 
 EPOCH = b"e" * 16
+
+
+class LeavesInMemory:
+    """A reader over leaves in memory."""
+
+    def __init__(self, leaves: Sequence[bytes] = ()) -> None:
+        self.all = list(leaves)
+        self.tiles: dict[int, bytes] = {}
+
+    def size(self) -> int:
+        return len(self.all)
+
+    def leaves(self, start: int, stop: int) -> list[bytes]:
+        return self.all[start:stop]
+
+    def tile(self, tile_id: int) -> bytes | None:
+        return self.tiles.get(tile_id)
 
 
 def leaf_of(index: int) -> bytes:

@@ -9,10 +9,9 @@ flipped bits in content (88.6 % when measured), so both are needed.
 from __future__ import annotations
 
 from hpcbridge.errors import IntegrityError
+from hpcbridge.ledger.damage import DAMAGED_HINT, check_failed
 from hpcbridge.ledger.merkle import CompactRange, leaf_hash, root_of
 from hpcbridge.ledger.tiles import TILE_WIDTH, LeafReader, Tree, tile_id
-
-_HINT = "the store is damaged: restore a backup and see the high-water file, or rebuild from another replica; keep the file for analysis"
 
 
 def verify_content(reader: LeafReader, size: int, *, root: bytes) -> None:
@@ -23,7 +22,7 @@ def verify_content(reader: LeafReader, size: int, *, root: bytes) -> None:
             tree.append(hash_)
     verify_upper_tiles(reader, size)
     if tree.root() != root:
-        raise IntegrityError(f"check of the root failed: the leaves do not lead to the stored root of {size} entries", hint=_HINT)
+        raise check_failed("the root", f"the leaves do not lead to the stored root of {size} entries")
 
 
 def verify_range(reader: LeafReader, start: int, stop: int) -> None:
@@ -66,7 +65,7 @@ class SignedPrefix:
             for leaf in self._reader.leaves(start, min(size, start + TILE_WIDTH)):
                 self._range.append(leaf_hash(leaf))
         if self._range.size != size or self._range.root() != root:
-            raise IntegrityError(f"check before signing failed: what was read back of {size} entries has another root", hint=_HINT)
+            raise IntegrityError(f"check before signing failed: what was read back of {size} entries has another root", hint=DAMAGED_HINT)
 
 
 def _checked_hashes(reader: LeafReader, start: int, stop: int) -> list[bytes]:
@@ -79,7 +78,7 @@ def _checked_hashes(reader: LeafReader, start: int, stop: int) -> list[bytes]:
 def _check_tile(reader: LeafReader, expected: bytes, *, level: int, number: int) -> None:
     if reader.tile(tile_id(level, number)) != expected:
         what = f"entries {number * TILE_WIDTH} to {(number + 1) * TILE_WIDTH - 1}" if level == 0 else f"the tiles below tile {number}"
-        raise IntegrityError(f"check of the tiles failed: {what} do not match their tile of level {level}", hint=_HINT)
+        raise check_failed("the tiles", f"{what} do not match their tile of level {level}")
 
 
 def _tile_root(reader: LeafReader, level: int, number: int) -> bytes:

@@ -77,13 +77,13 @@ class HighWater:
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 os.pwrite(descriptor, _encode(mark) * 2, 0)
-                reach("highwater.before_create")
+                reach("highwater.before_create_sync")
                 os.fsync(descriptor)
+                reach("highwater.after_create_sync")
             finally:
                 os.close(descriptor)
             fresh.rename(path)
             sync_directory(path.parent)
-            reach("highwater.after_create")
         except OSError as error:
             raise StorageError(f"{path}: {error}") from error
         return cls.open(path)

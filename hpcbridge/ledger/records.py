@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from hpcbridge.errors import IntegrityError
+from hpcbridge.ledger.damage import check_failed
 from hpcbridge.ledger.merkle import EMPTY_ROOT
 from hpcbridge.model.entries import Event
 
@@ -96,12 +96,12 @@ def encode_head(head: Head) -> bytes:
 def decode_head(encoded: bytes) -> Head:
     """IntegrityError if the bytes are not what `encode_head` made."""
     if len(encoded) != _HEAD.size + 32:
-        raise IntegrityError("check of the head failed: wrong length")
+        raise check_failed("the head", "wrong length")
     magic, size, position, root, number, state, event = _HEAD.unpack_from(encoded)
     digests = {table: int.from_bytes(digest, "big") for table, digest in (("number", number), ("state", state), ("event", event))}
     head = Head(size=size, root=root, engine_position=position, digests=digests)
     if magic != _HEAD_MAGIC or encode_head(head) != encoded:
-        raise IntegrityError("check of the head failed: its checksum does not fit")
+        raise check_failed("the head", "its checksum does not fit")
     return head
 
 

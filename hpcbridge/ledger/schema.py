@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hpcbridge.errors import ConfigError, HpcbridgeError, IntegrityError, StorageError
+from hpcbridge.ledger.damage import DAMAGED_HINT, check_failed
 
 APPLICATION_ID = 0x48504342
 """`HPCB`, so that file(1) and we know the file."""
@@ -46,7 +47,6 @@ COLUMN_TYPES = {
 }
 """What `typeof` must say; SQLite enforces no types, and a flipped bit in a row's header changes one."""
 
-_DAMAGED = "the file is damaged: restore a backup and see the high-water file, or rebuild from another replica; keep the file for analysis"
 _NEWEST_NEEDED = "install the newer hpcbridge again, or restore the store of this version"
 
 
@@ -96,20 +96,20 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise ConfigError(f"{path} has schema version {version}, this hpcbridge knows {SCHEMA_VERSION}", hint=_NEWEST_NEEDED)
     if version < SCHEMA_VERSION:
-        raise IntegrityError(f"{path}: check of the header failed: schema version {version} never existed", hint=_DAMAGED)
+        raise check_failed("the header", f"schema version {version} never existed in {path}")
 
 
 def check_file(connection: sqlite3.Connection) -> None:
     """SQLite's own check, the table definitions, and the type of every value; IntegrityError says which one failed."""
     findings = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
     if findings != ["ok"]:
-        raise IntegrityError(f"check of the file structure failed: {findings[0]}", hint=_DAMAGED)
+        raise check_failed("the file structure", f"{findings[0]}")
     if tuple(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")) != TABLES:
-        raise IntegrityError("check of the table definitions failed", hint=_DAMAGED)
+        raise check_failed("the table definitions", "they are not of this version")
     for table, columns in COLUMN_TYPES.items():
         wrong = " OR ".join(f"typeof({column}) <> '{type_}'" for column, type_ in columns.items())
         if connection.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608 - our own names
-            raise IntegrityError(f"check of the value types failed in table {table}", hint=_DAMAGED)
+            raise check_failed("the value types", f"wrong in table {table}")
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def error_of(error: sqlite3.Error | OSError, doing: str, path: Path) -> Hpcbridg
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR if isinstance(error, sqlite3.Error) else None)
     contradiction = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR)
     if code is not None and code & 0xFF in contradiction:
-        return IntegrityError(f"{path}: {doing}: {error}", hint=_DAMAGED)
+        return IntegrityError(f"{path}: {doing}: {error}", hint=DAMAGED_HINT)
     return StorageError(f"{path}: {doing}: {error}", hint="look at the disk and its free space; the next start verifies the store")
 
 

@@ -22,6 +22,7 @@ from typing import Any, Self
 from hpcbridge.errors import ConfigError, HpcbridgeError, IntegrityError, StorageError
 from hpcbridge.failpoints import reach
 from hpcbridge.ledger.checks import verify_content
+from hpcbridge.ledger.damage import check_failed
 from hpcbridge.ledger.durable import lock_file, sync_directory
 from hpcbridge.ledger.records import (
     MAX_ORDINAL,
@@ -243,11 +244,11 @@ class Store(StoreReader):
         for table, expected in (("entry", head.size), ("tile", _full_tiles(head.size))):
             (count,) = self._query(f"SELECT count(*) FROM {table}")[0]  # noqa: S608 - our own names
             if count != expected:
-                raise IntegrityError(f"check of the counts failed: {count} rows in table {table}, {expected} belong there")
+                raise check_failed("the counts", f"{count} rows in table {table}, {expected} belong there")
         verify_content(self, head.size, root=head.root)
         for table, fingerprints in self._all_fingerprints():
             if add_digests(0, sum(fingerprints)) != head.digests[table]:
-                raise IntegrityError(f"check of the digests failed: table {table} is not what the last group left")
+                raise check_failed("the digests", f"table {table} is not what the last group left")
         self._head = head
 
     def _all_fingerprints(self) -> Iterator[tuple[str, Iterator[int]]]:

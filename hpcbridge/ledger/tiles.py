@@ -18,6 +18,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from hpcbridge.errors import IntegrityError
+from hpcbridge.ledger.damage import DAMAGED_HINT
 from hpcbridge.ledger.merkle import EMPTY_ROOT, HASH_BYTES, CompactRange, leaf_hash, node_hash
 
 TILE_WIDTH = 256
@@ -242,7 +243,7 @@ def _unpack(packed: bytes | None, *, level: int, number: int) -> _Pyramid:
     if packed is None or len(packed) != TILE_BYTES:
         raise IntegrityError(
             f"tile {number} of level {level} is {'missing' if packed is None else f'{len(packed)} bytes long'}",
-            hint="the store is damaged: restore a backup together with its high-water file, or rebuild from another replica",
+            hint=DAMAGED_HINT,
         )
     pyramid = _Pyramid()
     pyramid.extend(packed[place : place + HASH_BYTES] for place in range(0, TILE_BYTES, HASH_BYTES))

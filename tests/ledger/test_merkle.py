@@ -17,29 +17,13 @@ from hpcbridge.errors import IntegrityError
 from hpcbridge.ledger import merkle
 from hpcbridge.ledger.merkle import CompactRange, leaf_hash, node_hash, root_of, verify_consistency, verify_inclusion
 from hpcbridge.ledger.tiles import TILE_WIDTH, Tree
+from tests.ledger_filling import LeavesInMemory
 
 VECTORS = sorted((Path(__file__).parent.parent / "vectors" / "merkle").rglob("*.json"))
 
 
-class Leaves:
-    """A reader over leaves in memory."""
-
-    def __init__(self, leaves: Sequence[bytes] = ()) -> None:
-        self.all = list(leaves)
-        self.tiles: dict[int, bytes] = {}
-
-    def size(self) -> int:
-        return len(self.all)
-
-    def leaves(self, start: int, stop: int) -> list[bytes]:
-        return self.all[start:stop]
-
-    def tile(self, tile_id: int) -> bytes | None:
-        return self.tiles.get(tile_id)
-
-
-def grown(size: int) -> tuple[Leaves, Tree]:
-    reader = Leaves()
+def grown(size: int) -> tuple[LeavesInMemory, Tree]:
+    reader = LeavesInMemory()
     tree = Tree(reader)
     for index in range(size):
         reader.all.append(b"leaf %d" % index)
@@ -160,7 +144,7 @@ def test_tree_found_again_at_any_size_goes_on_as_if_it_had_never_stopped() -> No
 
 
 def test_full_tiles_are_served_before_they_are_stored() -> None:
-    tree = Tree(Leaves(), cached_tiles=1)
+    tree = Tree(LeavesInMemory(), cached_tiles=1)
     for index in range(TILE_WIDTH * 3):
         tree.append(leaf_hash(b"leaf %d" % index))
     assert [tile_id for tile_id, _ in tree.take_full_tiles()] == [0, 1, 2]
