@@ -22,6 +22,8 @@ from hpcbridge.identity.keystore import read_file, write_file
 from hpcbridge.model.transactions import EpochReason, PayloadType, Seen
 from hpcbridge.wire.generated import ledger_pb2
 
+NOTHING_SEEN = Seen(size=0, root=b"")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
@@ -46,7 +48,7 @@ class Chain:
     next_sequence: int = 1
     last_payload_hash: bytes = b""
     reason: EpochReason | None = None
-    seen: Seen = Seen(size=0, root=b"")
+    seen: Seen = NOTHING_SEEN
     checkpoint: str = ""
     waiting: tuple[Waiting, ...] = ()
 
@@ -94,7 +96,7 @@ def decide(chain: Chain, hello: ledger_pb2.HelloReply) -> Decision:
         return Decision(step=Step.NEW_EPOCH, reason=EpochReason.CLOSED)
     if hello.last_sequence >= chain.next_sequence or not _same_history(chain, hello):
         return Decision(step=Step.NEW_EPOCH, reason=EpochReason.LOST)
-    first_waiting = min((each.sequence for each in chain.waiting), default=chain.next_sequence)
+    first_waiting = min((each.sequence for each in chain.waiting if each.epoch == chain.epoch), default=chain.next_sequence)
     if hello.last_sequence < first_waiting - 1:
         raise IntegrityError(
             f"the ledger knows number {hello.last_sequence} of this identity as the last, but gave a receipt for {first_waiting - 1}",
@@ -189,7 +191,7 @@ def _other_epoch(chain: Chain) -> Decision:
 
 def _same_history(chain: Chain, hello: ledger_pb2.HelloReply) -> bool:
     """False if the ledger's last number holds another payload than ours: a copy of this identity used it."""
-    hashes = {each.sequence: each.payload_hash for each in chain.waiting}
+    hashes = {each.sequence: each.payload_hash for each in chain.waiting if each.epoch == chain.epoch}
     hashes.setdefault(chain.next_sequence - 1, chain.last_payload_hash)
     ours = hashes.get(hello.last_sequence)
     return ours is None or ours == hello.last_payload_hash

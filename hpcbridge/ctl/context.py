@@ -20,7 +20,7 @@ import click
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, ControlSection, load_agent_config
 from hpcbridge.ctl.output import note
 from hpcbridge.ctl.ways import DaemonWay, OwnWay, Way
-from hpcbridge.errors import CertificateExpired, ConfigError, HpcbridgeError
+from hpcbridge.errors import CertificateExpired, ConfigError, HpcbridgeError, LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate, renewal_at
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
@@ -64,7 +64,12 @@ class Context:
         return self.control_path().is_socket()
 
     def control(self, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
-        """One command to the daemon on this machine."""
+        """One command to the daemon on this machine; LedgerUnavailable with advice if there is none."""
+        if not self.has_daemon():
+            raise LedgerUnavailable(
+                f"no hpcbridged on this machine (no socket {self.control_path()})",
+                hint="start it: systemctl start hpcbridged; from another machine ask the ledger, for example with --cluster NAME",
+            )
         return ask(self.control_path(), command, arguments=arguments)
 
     def identity_path(self) -> Path:

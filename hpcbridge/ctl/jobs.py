@@ -1,0 +1,244 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridgectl jobs`: what the daemon sees here, or, with --cluster, what the ledger has on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from hpcbridge.ctl.context import Context, output_option, pass_context
+from hpcbridge.ctl.output import (
+    NOTHING,
+    Column,
+    clock,
+    moment_of_text,
+    note,
+    pause,
+    print_facts,
+    print_json,
+    print_json_line,
+    print_line,
+    print_table,
+    size,
+)
+from hpcbridge.errors import LedgerUnavailable, Refused
+from hpcbridge.model.entries import EventType
+from hpcbridge.model.jobs import Job
+from hpcbridge.model.schema import job_as_json
+from hpcbridge.model.transactions import JobWatch
+from hpcbridge.wire.client import LedgerClient
+from hpcbridge.wire.generated import ledger_pb2
+from hpcbridge.wire.queries import event_types, get_job, list_jobs, read_event
+
+Json = dict[str, Any]
+_POLL_SECONDS = 2.0
+_AGAIN_SECONDS = 2.0
+_COLUMNS = (
+    Column(title="JOB"),
+    Column(title="STATE"),
+    Column(title="OUTCOME"),
+    Column(title="OWNER", shrink=True),
+    Column(title="QUEUE", shrink=True),
+    Column(title="CORES", right=True),
+    Column(title="GPUS", right=True, optional=True),
+    Column(title="NODES", shrink=True),
+    Column(title="SUBMITTED (UTC)", optional=True),
+    Column(title="WALL", right=True, optional=True),
+    Column(title="NAME", shrink=True),
+)
+
+_cluster_option = click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster instead of the daemon on this machine.")
+
+
+@click.group(short_help="Jobs here, or as the ledger has them.")
+def jobs() -> None:
+    """Jobs: as the daemon on this machine sees them, or with --cluster as the ledger has them on record."""
+
+
+@jobs.command(name="list")
+@_cluster_option
+@click.option("--open", "open_only", is_flag=True, help="Leave out jobs that have ended.")
+@click.option("--owner", metavar="NAME", help="Only jobs of this owner.")
+@output_option
+@pass_context
+def list_command(context: Context, cluster: str | None, *, open_only: bool, owner: str | None) -> None:
+    """List jobs."""
+    found = _listed(context, cluster, open_only=open_only)
+    records = [job for job in found if (owner is None or job["owner"] == owner) and not (open_only and job["phase"] == "END")]
+    if context.json:
+        print_json({"jobs": records})
+    else:
+        print_table(_COLUMNS, (_row(job) for job in records), empty="No jobs.")
+
+
+@jobs.command(short_help="Show everything known about a job.")
+@click.argument("job_id", metavar="ID")
+@_cluster_option
+@output_option
+@pass_context
+def show(context: Context, job_id: str, cluster: str | None) -> None:
+    """Show everything known about a job; all its runs, where the scheduler has used the id again."""
+    records = _found(context, job_id, cluster)
+    if context.json:
+        print_json({"jobs": records})
+        return
+    for place, job in enumerate(records):
+        if place:
+            print_line("")
+        print_facts(_details(job), title=f"Job {job['job_id']} on {job['cluster']}")
+
+
+@jobs.command(short_help="Follow a job until it has ended.")
+@click.argument("job_id", metavar="ID")
+@_cluster_option
+@output_option
+@pass_context
+def watch(context: Context, job_id: str, cluster: str | None) -> None:
+    """Follow a job until it has ended; one line for each change. Ctrl-C stops watching, not the job."""
+    last: Json | None = None
+    changes = _followed_by_daemon(context, job_id) if cluster is None else _followed_by_ledger(context, job_id, cluster)
+    for job in changes:
+        if last is None or any(job[field] != last[field] for field in job if field not in ("wall_seconds", "published")):
+            _print_change(context, job)
+        last = job
+        if job["phase"] == "END":
+            return
+
+
+@jobs.command(short_help="Have a job followed and published.")
+@click.argument("job_id", metavar="ID")
+@_cluster_option
+@output_option
+@pass_context
+def add(context: Context, job_id: str, cluster: str | None) -> None:
+    """Have a job followed and published even if its owner is no tenant.
+
+    Tells the daemon on this machine (as root); with --cluster, asks that cluster's provider through the ledger.
+    """
+    if cluster is None:
+        answer = context.control("add", {"job_id": job_id})
+    else:
+        submitted = context.way().submit(JobWatch(cluster=cluster, job_id=job_id))
+        submitted.check_accepted()
+        answer = {"entry": submitted.index}
+    if context.json:
+        print_json(answer)
+    else:
+        note(f"job {job_id} is followed from now on; see: hpcbridgectl jobs watch {job_id}" + (f" --cluster {cluster}" if cluster else ""))
+
+
+def _listed(context: Context, cluster: str | None, *, open_only: bool) -> list[Json]:
+    if cluster is not None:
+        return [job_as_json(job) for job in list_jobs(context.way().call, cluster, open_only=open_only)]
+    answer: list[Json] = context.control("jobs")["jobs"]
+    return answer
+
+
+def _found(context: Context, job_id: str, cluster: str | None) -> list[Json]:
+    if cluster is not None:
+        name, _, incarnation = job_id.partition("#")
+        number = int(incarnation) if incarnation.isdecimal() else 0
+        return [job_as_json(get_job(context.way().call, cluster, name, incarnation=number))]
+    records: list[Json] = context.control("job", {"job_id": job_id})["jobs"]
+    if not records:
+        raise Refused("NOT_FOUND", f"the daemon sees no job {job_id}", hint="hpcbridgectl jobs list shows the ones it sees")
+    return records
+
+
+def _followed_by_daemon(context: Context, job_id: str) -> Iterator[Json]:
+    while True:
+        yield _found(context, job_id, None)[-1]
+        pause(_POLL_SECONDS)
+
+
+def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator[Json]:
+    """The record, then each event about it; mends a broken stream from the last cursor."""
+    client = context.ledger_client()
+    cursor = "now"
+    while True:
+        try:
+            with _job_events(client, cursor) as events:
+                if cursor == "now":
+                    yield job_as_json(get_job(client.call, cluster, job_id))
+                for reply in events:
+                    if reply.WhichOneof("reply") != "event":
+                        continue
+                    event = read_event(reply.event)
+                    cursor = event.cursor
+                    if isinstance(event.body, Job) and (event.body.cluster, event.body.job_id) == (cluster, job_id):
+                        yield job_as_json(event.body)
+        except LedgerUnavailable as error:
+            note(f"note: {error}; trying again")
+        pause(_AGAIN_SECONDS)
+
+
+def _job_events(client: LedgerClient, cursor: str) -> Any:
+    return client.subscribe(ledger_pb2.SubscribeRequest(cursor=cursor, types=event_types((EventType.JOB_CHANGED,))))
+
+
+def _print_change(context: Context, job: Json) -> None:
+    if context.json:
+        print_json_line(job)
+        return
+    told = [
+        job["state"] + (f" {job['outcome']}" if job["outcome"] else ""),
+        f"on {', '.join(job['nodes'][:4])}{'…' if len(job['nodes']) > 4 else ''}" if job["nodes"] else "",
+        f"reason {job['reason']}" if job["reason"] and job["phase"] != "END" else "",
+        f"exit code {job['exit_code']}" if job["exit_code"] is not None else "",
+        f"signal {job['exit_signal']}" if job["exit_signal"] is not None else "",
+    ]
+    when = job["ended_at"] or job["started_at"] or job["submitted_at"]
+    print_line(f"{moment_of_text(when)}  {job['phase'] or NOTHING:5}  {', '.join(part for part in told if part)}")
+
+
+def _row(job: Json) -> tuple[Any, ...]:
+    nodes = job["nodes"]
+    return (
+        job["job_id"],
+        job["state"],
+        job["outcome"],
+        job["owner"],
+        job["queue"],
+        job["cores"],
+        job["gpus"],
+        nodes[0] if len(nodes) == 1 else f"{nodes[0]} +{len(nodes) - 1}" if nodes else NOTHING,
+        moment_of_text(job["submitted_at"]),
+        clock(job["wall_seconds"]),
+        job["name"],
+    )
+
+
+def _details(job: Json) -> list[tuple[str, Any]]:
+    gpus = f"{job['gpus']} {job['gpu_type'] or ''}".strip() if job["gpus"] else job["gpus"]
+    array = f"member {job['array_index']} of {job['array_job_id']}" if job["array_job_id"] else None
+    if job["array_pending"] is not None:
+        array = f"{job['array_pending']} members of {job['array_job_id']} wait"
+    facts = [
+        ("state", f"{job['state']} ({job['native_state']})" if job["native_state"] else job["state"]),
+        ("outcome", job["outcome"]),
+        ("reason", job["reason"]),
+        ("name", job["name"]),
+        ("owner", job["owner"]),
+        ("account", job["account"]),
+        ("queue", job["queue"]),
+        ("run", job["incarnation"]),
+        ("array", array),
+        ("component", f"{job['het_index']} of {job['het_job_id']}" if job["het_job_id"] else None),
+        ("cores", job["cores"]),
+        ("gpus", gpus),
+        ("memory", size(job["memory_bytes"])),
+        ("nodes", ", ".join(job["nodes"]) or None),
+        ("submitted", moment_of_text(job["submitted_at"])),
+        ("started", moment_of_text(job["started_at"])),
+        ("ended", moment_of_text(job["ended_at"])),
+        ("wall time", clock(job["wall_seconds"])),
+        ("limit", clock(job["walltime_limit_seconds"])),
+        ("exit code", job["exit_code"]),
+        ("signal", job["exit_signal"]),
+        ("restarts", job["restarts"]),
+        ("published", job.get("published")),
+    ]
+    return [(name, value) for name, value in facts if value not in (None, NOTHING, "")]

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridgectl`: the root of all commands, and the one place where an error becomes a message and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import hpcbridge
+from hpcbridge.ctl.admin import admin
+from hpcbridge.ctl.check import check
+from hpcbridge.ctl.clusters import clusters
+from hpcbridge.ctl.completion import completion
+from hpcbridge.ctl.context import Context
+from hpcbridge.ctl.enrol import enrol
+from hpcbridge.ctl.events import events
+from hpcbridge.ctl.gaps import gaps
+from hpcbridge.ctl.identity import identity
+from hpcbridge.ctl.jobs import jobs
+from hpcbridge.ctl.ledger import ledger_group
+from hpcbridge.ctl.nodes import nodes
+from hpcbridge.ctl.output import show_error
+from hpcbridge.ctl.parse import parse
+from hpcbridge.ctl.queues import queues
+from hpcbridge.ctl.receipt import receipt_group
+from hpcbridge.ctl.spool import spool
+from hpcbridge.ctl.status import status
+from hpcbridge.errors import HpcbridgeError
+from hpcbridge.identity.tokens import check_address
+from hpcbridge.wire.credentials import check_libraries
+
+logger = logging.getLogger(__name__)
+
+_INTERRUPTED = 130
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Program(click.Group):
+    """A group that turns every error below it into message, hint and exit status."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; what it raises ends here."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except HpcbridgeError as error:
+            show_error(error)
+            ctx.exit(error.exit_status)
+        except BrokenPipeError:
+            _close_output()
+            ctx.exit(0)
+        except KeyboardInterrupt:
+            ctx.exit(_INTERRUPTED)
+        except Exception as error:
+            logger.exception("unexpected error")
+            told = f"unexpected: {type(error).__name__}: {error}"
+            show_error(HpcbridgeError(told, hint="this is a bug; please report the lines above"))
+            ctx.exit(1)
+
+
+@click.group(cls=Program, context_settings=_SETTINGS, epilog="Exit status: 0 done, 1 failed, 2 usage, 3 integrity, 65 bad data, "
+             "69 not reachable, 70 input/output, 77 not permitted, 78 configuration.")  # fmt: skip
+@click.version_option(hpcbridge.__version__, prog_name="hpcbridgectl")
+@click.option(
+    "--identity", "identity_path", type=click.Path(path_type=Path), envvar="HPCBRIDGE_IDENTITY", metavar="DIR",
+    help="Whose key to use; default ~/.config/hpcbridge.",
+)  # fmt: skip
+@click.option(
+    "--ledger", "ledger_address", metavar="HOST:PORT", envvar="HPCBRIDGE_LEDGER", callback=lambda _c, _p, value: _address(value),
+    help="Which ledger endpoint to ask; default: those told at enrolment.",
+)  # fmt: skip
+@click.option(
+    "--config", type=click.Path(path_type=Path), envvar="HPCBRIDGE_CONFIG", metavar="FILE",
+    help="The daemon's configuration; default /etc/hpcbridge/hpcbridged.toml.",
+)  # fmt: skip
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print answers.")
+@click.pass_context
+def cli(context: click.Context, *, identity_path: Path | None, ledger_address: str | None, config: Path | None, output: str) -> None:
+    """Look at and look after hpcbridge: this machine's daemon, the ledger, and what is proven there."""
+    check_libraries()
+    context.obj = Context(identity=identity_path, ledger=ledger_address, config=config, output=output)
+
+
+for _command in (
+    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, parse, events, ledger_group, receipt_group, admin, completion,
+):  # fmt: skip
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="hpcbridgectl")
+
+
+def _address(value: str | None) -> str | None:
+    try:
+        return None if value is None else check_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _close_output() -> None:
+    """The reader of our pipe has gone: let nothing be flushed into it when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

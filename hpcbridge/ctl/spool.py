@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridgectl spool`: what the daemon keeps until the ledger's receipt is verified."""
+
+from __future__ import annotations
+
+import click
+
+from hpcbridge.ctl.context import Context, output_option, pass_context
+from hpcbridge.ctl.output import Column, moment_of_text, note, print_facts, print_json, print_table, size
+
+_COLUMNS = (
+    Column(title="SET ASIDE (UTC)"),
+    Column(title="NUMBER", right=True),
+    Column(title="TYPE", shrink=True),
+    Column(title="BYTES", right=True),
+    Column(title="REASON", shrink=True),
+)
+
+
+@click.group(short_help="What the daemon has not proven to be on the log.")
+def spool() -> None:
+    """The daemon's spool: changes on their way to the ledger."""
+
+
+@spool.command()
+@output_option
+@pass_context
+def show(context: Context) -> None:
+    """Show how much waits, is on its way, was acknowledged or set aside."""
+    facts = context.control("spool")
+    if context.json:
+        print_json(facts)
+        return
+    oldest = facts.get("oldest_waiting_at")
+    print_facts(
+        [
+            ("waiting", facts["waiting"]),
+            ("oldest waiting since", f"{moment_of_text(oldest)} UTC" if oldest else None),
+            ("on their way", facts["in_flight"]),
+            ("acknowledged", facts["acknowledged"]),
+            ("refused", facts["refused"]),
+            ("in quarantine", facts["quarantined"]),
+            ("size", f"{size(facts['bytes'])} of {size(facts['quota_bytes'])}"),
+        ]
+    )
+    if facts["quarantined"]:
+        note("Something could never be accepted and was set aside; see: hpcbridgectl spool quarantine")
+
+
+@spool.command()
+@output_option
+@pass_context
+def flush(context: Context) -> None:
+    """Try to send what waits now, instead of after the current pause."""
+    answer = context.control("flush")
+    if context.json:
+        print_json(answer)
+    else:
+        note("The daemon tries now; see: hpcbridgectl spool show")
+
+
+@spool.command()
+@output_option
+@pass_context
+def quarantine(context: Context) -> None:
+    """List payloads that the ledger can never accept, with its reason. They are kept for whoever looks into it."""
+    answer = context.control("quarantine")
+    if context.json:
+        print_json(answer)
+        return
+    rows = (
+        (
+            moment_of_text(each.get("at")),
+            each.get("sequence"),
+            str(each.get("payload_type", "")).removeprefix("application/vnd.hpcbridge.").removesuffix("+protobuf"),
+            each.get("bytes"),
+            each.get("reason"),
+        )
+        for each in answer["payloads"]
+    )
+    print_table(_COLUMNS, rows, empty="Nothing is in quarantine.")

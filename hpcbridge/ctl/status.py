@@ -1,0 +1,233 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridgectl status`: is it all right, and if not, what to do, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from hpcbridge.ctl.context import Context, now, output_option, pass_context
+from hpcbridge.ctl.output import NOTHING, Column, ago, duration, moment, print_facts, print_json, print_line, print_table, size
+from hpcbridge.errors import LedgerUnavailable
+from hpcbridge.identity.certificates import read_certificate
+from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.model.quantities import Instant, format_instant, parse_instant
+from hpcbridge.wire.generated import ledger_pb2
+
+Json = Mapping[str, Any]
+_OLD_REPORT_MS = 15 * 60_000
+_OLD_SPOOL_MS = 10 * 60_000
+_NEARLY_FULL = 0.8
+_SHORT_CERTIFICATE_MS = 3_600_000
+_QUERY_COLUMNS = (
+    Column(title="QUERY"),
+    Column(title="LAST REPORT"),
+    Column(title="TOOK", right=True),
+    Column(title="RECORDS", right=True),
+    Column(title="PROBLEMS", right=True),
+    Column(title="LAST ERROR", shrink=True),
+)
+_WORKER_COLUMNS = (
+    Column(title="WORKER"),
+    Column(title="HEALTHY"),
+    Column(title="LAST RUN"),
+    Column(title="FAILURES", right=True),
+    Column(title="LAST ERROR", shrink=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be, and what to do about it."""
+
+    what: str
+    todo: str
+
+
+@click.command(short_help="Is it all right, and if not, what to do?")
+@click.option("-v", "--verbose", is_flag=True, help="Show each query and worker also when all is well.")
+@output_option
+@pass_context
+def status(context: Context, *, verbose: bool) -> None:
+    """Is it all right, and if not, what to do? About the daemon here, or without one about your own identity."""
+    if context.has_daemon() or not KeyDirectory(context.identity_path()).is_enrolled():
+        _daemon_status(context, verbose=verbose)
+    else:
+        _own_status(context)
+
+
+def findings(facts: Json, at: Instant) -> Iterator[Finding]:
+    """What a sysadmin should look at, most urgent first; nothing if all is well."""
+    yield from _ledger_findings(facts["ledger"], at)
+    yield from _scheduler_findings(facts["scheduler"], at)
+    for worker in facts["workers"]:
+        if not worker["healthy"]:
+            yield Finding(
+                what=f"worker {worker['name']} is not healthy: {worker.get('last_error') or 'it does not answer'}",
+                todo="journalctl -u hpcbridged tells more; a restart does no harm: systemctl restart hpcbridged",
+            )
+    yield from _spool_findings(facts["spool"], at)
+
+
+def _daemon_status(context: Context, *, verbose: bool) -> None:
+    facts = context.control("status")
+    at = now()
+    found = list(findings(facts, at))
+    if context.json:
+        told = [{"what": each.what, "todo": each.todo} for each in found]
+        print_json({"all_right": not found, "findings": told, **facts})
+        return
+    _verdict("hpcbridged", found)
+    agent, ledger, scheduler, spool = facts["agent"], facts["ledger"], facts["scheduler"], facts["spool"]
+    connected = f"connected to {ledger['address']}" if ledger["connected"] else f"not connected ({ledger['address'] or 'no address'})"
+    epoch = f", next number {ledger['next_sequence']}" if ledger.get("epoch") else ", no number given yet"
+    expires_at = _instant(ledger.get("certificate_expires_at"))
+    reachable = "answers" if scheduler["reachable"] else "does not answer"
+    waits = f"{spool['waiting']} waiting, {spool['in_flight']} on their way, {spool['acknowledged']} acknowledged"
+    print_facts(
+        [
+            ("daemon", f"{agent['version']}, up {_since(agent.get('started_at'), at)}, publishes {agent['publish']}"),
+            ("identity", f"{agent['submitter']} on {agent['origin']}"),
+            ("cluster", agent["cluster"]),
+            ("scheduler", f"{scheduler['name']} {scheduler['version'] or ''}".strip() + f", {reachable}"),
+            ("ledger", f"{connected}{epoch}"),
+            ("last receipt", ago(_instant(ledger.get("last_receipt_at")), at)),
+            ("certificate", f"until {moment(expires_at)} UTC" if expires_at else None),
+            ("spool", f"{waits}, {size(spool['bytes'])} of {size(spool['quota_bytes'])}"),
+        ]
+    )
+    if found or verbose:
+        print_line("")
+        print_table(_QUERY_COLUMNS, (_query_row(query, at) for query in scheduler["queries"]), empty="No queries yet.")
+        print_line("")
+        print_table(_WORKER_COLUMNS, (_worker_row(worker, at) for worker in facts["workers"]), empty="No workers.")
+
+
+def _own_status(context: Context) -> None:
+    """Without a daemon here: the identity, and whether its ledger answers."""
+    keys = context.keys()
+    profile = keys.load_profile()
+    facts = read_certificate(keys.load_certificate(), profile.origin)
+    at = now()
+    try:
+        reply: ledger_pb2.LedgerStatus | None = context.ledger_client().call("GetStatus", ledger_pb2.GetStatusRequest())
+        found = []
+    except LedgerUnavailable as error:
+        reply, found = None, [Finding(what=str(error), todo=error.hint)]
+    if context.json:
+        print_json(
+            {
+                "all_right": not found,
+                "findings": [{"what": each.what, "todo": each.todo} for each in found],
+                "submitter": str(profile.submitter),
+                "origin": profile.origin,
+                "not_after_at": format_instant(facts.not_after_at),
+                "last_entry_at": None if reply is None else format_instant(reply.last_entry_at),
+            }
+        )
+        return
+    _verdict("The connection to the ledger", found)
+    print_facts(
+        [
+            ("identity", f"{profile.submitter} ({profile.role.value.lower()}) on {profile.origin}"),
+            ("ledger", ", ".join(profile.ledger_addresses)),
+            ("last entry", None if reply is None else ago(reply.last_entry_at, at)),
+            ("certificate", f"until {moment(facts.not_after_at)} UTC"),
+            ("daemon", "none on this machine"),
+        ]
+    )
+
+
+def _verdict(who: str, found: list[Finding]) -> None:
+    if not found:
+        print_line(f"{who} is all right.", style="bold green")
+        print_line("")
+        return
+    print_line(f"{who} needs attention:", style="bold yellow")
+    for each in found:
+        print_line(f"  * {each.what}")
+        if each.todo:
+            print_line(f"    → {each.todo}", style="cyan")
+    print_line("")
+
+
+def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:
+    expires_at = _instant(ledger.get("certificate_expires_at"))
+    if expires_at is not None and expires_at <= at:
+        yield Finding(
+            what=f"the certificate expired {ago(expires_at, at)}",
+            todo="the daemon renews it by itself as soon as the enrolment port answers; after 90 days enrol again",
+        )
+    elif expires_at is not None and expires_at - at < _SHORT_CERTIFICATE_MS:
+        yield Finding(
+            what=f"the certificate ends {ago(expires_at, at)} and was not renewed", todo="is the enrolment port (7444) reachable?"
+        )
+    if not ledger["connected"]:
+        yield Finding(
+            what=f"no connection to the ledger: {ledger.get('last_error') or 'not tried yet'}",
+            todo="nothing is lost: changes wait in the spool and are sent when it is back. Check address, network and firewall.",
+        )
+
+
+def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:
+    if not scheduler["reachable"]:
+        errors = [query["last_error"] for query in scheduler["queries"] if query.get("last_error")]
+        yield Finding(
+            what=f"{scheduler['name']} does not answer: {errors[0] if errors else 'no report yet'}",
+            todo="run the script by hand to see: hpcbridgectl check",
+        )
+        return
+    for query in scheduler["queries"]:
+        last_at = _instant(query.get("last_report_at"))
+        if query.get("last_error"):
+            yield Finding(
+                what=f"query {query['name']} fails: {query['last_error']}", todo="what was known stays as it is; hpcbridgectl check"
+            )
+        elif last_at is not None and at - last_at > _OLD_REPORT_MS:
+            yield Finding(what=f"query {query['name']} gave its last report {ago(last_at, at)}", todo="journalctl -u hpcbridged")
+
+
+def _spool_findings(spool: Json, at: Instant) -> Iterator[Finding]:
+    if spool["quarantined"]:
+        yield Finding(
+            what=f"{spool['quarantined']} payloads could never be accepted and are set aside", todo="hpcbridgectl spool quarantine"
+        )
+    if spool["bytes"] > spool["quota_bytes"] * _NEARLY_FULL:
+        yield Finding(
+            what=f"the spool is nearly full: {size(spool['bytes'])} of {size(spool['quota_bytes'])}",
+            todo="bring the ledger back, or raise [spool] quota_bytes; samples give way first",
+        )
+    oldest_at = _instant(spool.get("oldest_waiting_at"))
+    if oldest_at is not None and at - oldest_at > _OLD_SPOOL_MS:
+        yield Finding(
+            what=f"{spool['waiting']} changes wait, the oldest since {ago(oldest_at, at)}", todo="hpcbridgectl spool flush tries now"
+        )
+
+
+def _query_row(query: Json, at: Instant) -> tuple[Any, ...]:
+    took = query.get("last_duration_ms")
+    return (
+        query["name"],
+        ago(_instant(query.get("last_report_at")), at),
+        NOTHING if took is None else f"{took} ms",
+        query["records"],
+        query["problems"],
+        query.get("last_error"),
+    )
+
+
+def _worker_row(worker: Json, at: Instant) -> tuple[Any, ...]:
+    return worker["name"], worker["healthy"], ago(_instant(worker.get("last_run_at")), at), worker["failures"], worker.get("last_error")
+
+
+def _since(value: Any, at: Instant) -> str:
+    instant = _instant(value)
+    return duration(None if instant is None else max(0, at - instant) // 1000)
+
+
+def _instant(value: Any) -> Instant | None:
+    return parse_instant(value) if isinstance(value, str) and value else None
