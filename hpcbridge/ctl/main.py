@@ -30,13 +30,24 @@ from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
-from hpcbridge.errors import HpcbridgeError
+from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.tokens import check_address
+from hpcbridge.model.entries import EntryOutcome, RejectionCode
 from hpcbridge.wire.credentials import check_libraries
 
 logger = logging.getLogger(__name__)
 
+_FAILED = 1
 _INTERRUPTED = 130
+_NOT_PERMITTED = frozenset(
+    {
+        EntryOutcome.NOT_PERMITTED,
+        EntryOutcome.NOT_APPROVED,
+        EntryOutcome.TOKEN_INVALID,
+        RejectionCode.NOT_AUTHENTIC,
+        RejectionCode.REVOKED,
+    }
+)
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -51,7 +62,7 @@ class Program(click.Group):
             raise
         except HpcbridgeError as error:
             show_error(error)
-            ctx.exit(error.exit_status)
+            ctx.exit(exit_status_of(error))
         except BrokenPipeError:
             _close_output()
             ctx.exit(0)
@@ -88,7 +99,8 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
 
 
 for _command in (
-    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, parse, events, ledger_group, receipt_group, admin, completion,
+    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, parse, events,
+    ledger_group, receipt_group, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)
 
@@ -96,6 +108,13 @@ for _command in (
 def main() -> None:
     """The console script."""
     cli(prog_name="hpcbridgectl")
+
+
+def exit_status_of(error: HpcbridgeError) -> int:
+    """77 says that somebody else is entitled; what nobody may do, or what is not there, has simply failed."""
+    if isinstance(error, Refused) and error.code not in _NOT_PERMITTED:
+        return _FAILED
+    return error.exit_status
 
 
 def _address(value: str | None) -> str | None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""TLS for gRPC, both sides, and the one connection that comes before trust: fetching a CA that a token's fingerprint pins.
+"""TLS of a member, and the one connection that comes before trust: fetching a CA that a token's fingerprint pins.
 
 A member's key does TLS and envelopes alike. Nothing here decides about rights: TLS says who is at the other end, the log says
 what it may do. Every CA certificate of a ledger issues for that ledger's service and its members only, so a server certificate
@@ -67,19 +67,6 @@ def member_credentials(identity: KeyDirectory) -> grpc.ChannelCredentials:
 def enrolment_credentials(authority: bytes) -> grpc.ChannelCredentials:
     """For the enrolment port: the server must be of this CA (DER), and is shown no certificate."""
     return grpc.ssl_channel_credentials(root_certificates=certificate_to_pem(authority))
-
-
-def server_credentials(key_pem: bytes, certificate: bytes, *, authority: bytes, mutual: bool) -> grpc.ServerCredentials:
-    """The service's side (DER certificates). The CA is sent along, so that an enrolment can compare it with its token's fingerprint.
-
-    With `mutual`, a client without a certificate of this CA does not get past the handshake.
-    """
-    authority_pem = certificate_to_pem(authority)
-    return grpc.ssl_server_credentials(
-        [(key_pem, certificate_to_pem(certificate) + authority_pem)],
-        root_certificates=authority_pem if mutual else None,
-        require_client_auth=mutual,
-    )
 
 
 def fetch_authority(address: str, ca_fingerprint: bytes, *, timeout_seconds: float = 10.0) -> tuple[bytes, str]:

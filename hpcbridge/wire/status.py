@@ -156,7 +156,7 @@ def _unavailable(code: grpc.StatusCode, details: str, *, address: str, hint: str
 
 def _last_cause(details: str) -> str:
     """The library wraps causes into each other; the innermost one is what helps."""
-    for mark in ("OPENSSL_internal:", "last error: UNAVAILABLE: ", "last error: UNKNOWN: "):
+    for mark in ("OPENSSL_internal:", "remote host: connect: ", "last error: UNAVAILABLE: ", "last error: UNKNOWN: "):
         if mark in details:
             return details.rpartition(mark)[2].split(": Invalid certificate")[0][:200]
     return details[:300] or "no reason given"
