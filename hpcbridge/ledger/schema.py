@@ -119,6 +119,8 @@ def errors_while(doing: str, path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise error_of(error, doing, path) from error
+    except UnicodeError as error:  # a damaged name of a table or column
+        raise IntegrityError(f"{path}: {doing}: {error}", hint=DAMAGED_HINT) from error
 
 
 def error_of(error: sqlite3.Error | OSError, doing: str, path: Path) -> HpcbridgeError:

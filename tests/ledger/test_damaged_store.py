@@ -30,7 +30,7 @@ def content_of(path: Path) -> Content | str:
             table: connection.execute(f"SELECT * FROM {table}").fetchall()
             for table in ("entry", "number", "tile", "state", "event", "meta")
         } | {"version": connection.execute("PRAGMA user_version").fetchall()}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         return str(error)
     finally:
         connection.close()

@@ -203,6 +203,7 @@ def test_replicas_agree_and_lose_nothing_under_random_submits_repeats_and_restar
             replica.restart()
         catch_up(engine, replica)
         acknowledged[name] = max(acknowledged[name], replica.last(name))
+        engine.trim(min(replica.position for replica in replicas))
     engine.close()
     for replica in replicas:
         replica.restart()
