@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Admission: an envelope's size, form, key, signature and origin, in this order, before anything is proposed.
+
+It only refuses early or delays: the fold checks all of this again, at the envelope's place in the order. What must not be done twice is the
+signature, so those that were verified here are remembered, by all the bytes they depend on, until the fold asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from google.protobuf.message import DecodeError
+
+from hpcbridge.errors import SignatureInvalid
+from hpcbridge.identity.sealing import verify_envelope
+from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
+from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope, Payload
+from hpcbridge.service.standings import Standings
+from hpcbridge.wire.convert import decode
+from hpcbridge.wire.generated import transactions_pb2
+
+MAX_REMEMBERED = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One envelope after admission; `refusal` None if it is admitted."""
+
+    envelope: bytes
+    payload_hash: bytes
+    refusal: Retry | Rejected | None
+
+
+class VerifiedSignatures:
+    """Signatures that were found good and are about to be asked for again. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._good: dict[tuple[bytes, bytes, str, bytes], None] = {}
+
+    def verify(self, envelope: Envelope, public_key: bytes) -> None:
+        """SignatureInvalid, or remembers the signature for one `verify_again`."""
+        verify_envelope(envelope, public_key)
+        if len(self._good) >= MAX_REMEMBERED:
+            self._good.clear()
+        self._good[envelope.signature, envelope.payload, envelope.payload_type, public_key] = None
+
+    def verify_again(self, envelope: Envelope, public_key: bytes) -> None:
+        """As `verify_envelope`, without the arithmetic if exactly this was verified just now."""
+        try:
+            del self._good[envelope.signature, envelope.payload, envelope.payload_type, public_key]
+        except KeyError:
+            verify_envelope(envelope, public_key)
+
+
+class Admission:
+    """Checks envelopes. Safe to use from any thread."""
+
+    def __init__(self, origin: str, standings: Standings, signatures: VerifiedSignatures, *, now: Callable[[], Instant]) -> None:
+        self._origin = origin
+        self._standings = standings
+        self._signatures = signatures
+        self._now = now
+
+    def check_all(self, envelopes: Sequence[bytes]) -> list[Checked]:
+        """Checks each; the order stays."""
+        return [self.check(envelope) for envelope in envelopes]
+
+    def check(self, envelope: bytes) -> Checked:
+        """Size, header, key, signature, origin."""
+        if len(envelope) > MAX_ENVELOPE_BYTES:
+            reason = f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes, this one {len(envelope)}"
+            return Checked(envelope, payload_hash(envelope), Rejected(RejectionCode.TOO_LARGE, reason))
+        try:
+            opened = decode(Envelope, envelope)
+            header = decode(Payload, opened.payload).header
+        except ValueError as error:
+            return Checked(envelope, payload_hash(envelope), Rejected(RejectionCode.MALFORMED_HEADER, str(error)))
+        refusal = self._check_signer(opened, str(header.submitter))
+        if refusal is None and header.origin != self._origin:
+            refusal = Rejected(RejectionCode.WRONG_ORIGIN, f"this ledger is {self._origin}, the payload is for {header.origin[:80]!r}")
+        return Checked(envelope, sha256(opened.payload).digest(), refusal)
+
+    def _check_signer(self, envelope: Envelope, submitter: str) -> Retry | Rejected | None:
+        standing = self._standings.of(submitter)
+        if standing is None:
+            return Retry(RetryCode.KEY_UNKNOWN, f"{submitter} has no key on this log")
+        if standing.revoked:
+            return Rejected(RejectionCode.REVOKED, f"{submitter} is revoked")
+        if standing.is_expired(self._now()):
+            return Retry(RetryCode.KEY_EXPIRED, f"the certificate of {submitter} has expired: renew, then send again")
+        try:
+            self._signatures.verify(envelope, standing.public_key)
+        except SignatureInvalid as error:
+            return Rejected(RejectionCode.NOT_AUTHENTIC, str(error))
+        return None
+
+
+def payload_hash(envelope: bytes) -> bytes:
+    """By which answers name an envelope: SHA-256 of its payload; of all its bytes if it cannot be read at all."""
+    try:
+        return sha256(transactions_pb2.Envelope.FromString(envelope).payload).digest()
+    except DecodeError:
+        return sha256(envelope).digest()

@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The unary questions of the API. Each is answered on a reader thread from the store as it is; the contract decides who sees what.
+
+`size` in a reply is the number of signed entries the answer contains at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from hpcbridge import __version__
+from hpcbridge.contract import queries
+from hpcbridge.contract.access import Kind, may_see
+from hpcbridge.contract.standing import last_tick_at
+from hpcbridge.errors import Refused
+from hpcbridge.ledger.merkle import leaf_hash
+from hpcbridge.ledger.store import StoreReader
+from hpcbridge.ledger.tiles import Tree
+from hpcbridge.model.entries import EntryOutcome
+from hpcbridge.model.identities import Caller
+from hpcbridge.model.quantities import Instant
+from hpcbridge.service.answers import cluster_message, gap_message, member_message
+from hpcbridge.service.proposals import Placed
+from hpcbridge.service.publisher import Publisher
+from hpcbridge.service.readers import ReadState
+from hpcbridge.service.submissions import REPLY_BYTES
+from hpcbridge.wire.convert import to_message
+from hpcbridge.wire.generated import entries_pb2, ledger_pb2, transactions_pb2
+
+ENTRIES_PAGE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What questions are answered from."""
+
+    origin: str
+    contract_version: int
+    engine: str
+    tree: Tree
+    publisher: Publisher
+    reasons: Callable[[int], tuple[str, ...]]
+    now: Callable[[], Instant]
+    count_streams: Callable[[], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One question: who asks, and the store and its visible size at that moment."""
+
+    library: Library
+    caller: Caller
+    reader: StoreReader
+    size: int
+
+    @property
+    def view(self) -> ReadState:
+        """The state for the contract's questions."""
+        return ReadState(self.reader)
+
+
+def get_checkpoint(_request: ledger_pb2.GetCheckpointRequest, scope: Scope) -> entries_pb2.Checkpoint:
+    """The newest signed checkpoint."""
+    return entries_pb2.Checkpoint(note=scope.library.publisher.published.checkpoint.note)
+
+
+def get_consistency_proof(request: ledger_pb2.GetConsistencyProofRequest, scope: Scope) -> ledger_pb2.ConsistencyProof:
+    """From one size to another that was signed."""
+    if not 0 < request.first_size <= request.second_size <= scope.size:
+        raise Refused(
+            EntryOutcome.MALFORMED, f"no proof leads from {request.first_size} to {request.second_size} in a log of {scope.size} entries"
+        )
+    return ledger_pb2.ConsistencyProof(proof=scope.library.tree.consistency_proof(request.first_size, request.second_size))
+
+
+def get_receipt(request: ledger_pb2.GetReceiptRequest, scope: Scope) -> entries_pb2.Receipt:
+    """The receipt of an entry, by its index or by the number it consumed."""
+    index = request.index
+    if request.WhichOneof("which") == "number":
+        seen = scope.reader.number(request.number.submitter, request.number.epoch, request.number.sequence)
+        index = scope.size if seen is None else seen.index
+    leaf = scope.reader.leaf(index) if index < scope.size else None
+    if leaf is None or not may_see(scope.caller, Kind.RECEIPT, submitting_member(leaf)):
+        raise Refused(EntryOutcome.NOT_FOUND, "there is no such entry whose receipt you may see")
+    made = scope.library.publisher.receipt(Placed(index, leaf, scope.library.reasons(index)))
+    receipt = made.receipt
+    return entries_pb2.Receipt(
+        leaf=receipt.leaf,
+        index=receipt.index,
+        proof=receipt.proof,
+        checkpoint=entries_pb2.Checkpoint(note=receipt.checkpoint.note),
+        reasons=made.reasons,
+    )
+
+
+def get_hpc_system_detail(request: ledger_pb2.GetHpcSystemDetailRequest, scope: Scope) -> ledger_pb2.GetHpcSystemDetailReply:
+    """One cluster."""
+    cluster = queries.cluster(scope.view, scope.caller, request.name)
+    return ledger_pb2.GetHpcSystemDetailReply(cluster=cluster_message(cluster), size=scope.size)
+
+
+def list_all_hpc_systems(_request: ledger_pb2.ListAllHpcSystemsRequest, scope: Scope) -> ledger_pb2.ListAllHpcSystemsReply:
+    """All clusters the caller may see."""
+    clusters = queries.clusters(scope.view, scope.caller)
+    return ledger_pb2.ListAllHpcSystemsReply(clusters=map(cluster_message, clusters), size=scope.size)
+
+
+def get_user_detail(request: ledger_pb2.GetUserDetailRequest, scope: Scope) -> ledger_pb2.GetUserDetailReply:
+    """One member."""
+    member = queries.member(scope.view, scope.caller, request.name, at=scope.library.now())
+    return ledger_pb2.GetUserDetailReply(member=member_message(member), size=scope.size)
+
+
+def list_all_users(_request: ledger_pb2.ListAllUsersRequest, scope: Scope) -> ledger_pb2.ListAllUsersReply:
+    """All members."""
+    members = queries.members(scope.view, scope.caller, at=scope.library.now())
+    return ledger_pb2.ListAllUsersReply(members=map(member_message, members), size=scope.size)
+
+
+def list_jobs(request: ledger_pb2.ListJobsRequest, scope: Scope) -> ledger_pb2.ListJobsReply:
+    """A page of a cluster's jobs that fits into one message."""
+    limit = request.limit
+    while True:
+        page = queries.jobs(scope.view, scope.caller, request.cluster, open_only=request.open_only, after=request.after, limit=limit)
+        reply = ledger_pb2.ListJobsReply(jobs=map(to_message, page.jobs), size=scope.size, next=page.next)
+        if reply.ByteSize() <= REPLY_BYTES or len(page.jobs) <= 1:
+            return reply
+        limit = len(page.jobs) // 2
+
+
+def get_job(request: ledger_pb2.GetJobRequest, scope: Scope) -> ledger_pb2.GetJobReply:
+    """One run of a job."""
+    job = queries.job(scope.view, scope.caller, request.cluster, request.job_id, incarnation=request.incarnation)
+    return ledger_pb2.GetJobReply(job=to_message(job), size=scope.size)
+
+
+def list_nodes(request: ledger_pb2.ListNodesRequest, scope: Scope) -> ledger_pb2.ListNodesReply:
+    """The last word on each node."""
+    nodes = queries.nodes(scope.view, scope.caller, request.cluster)
+    return ledger_pb2.ListNodesReply(nodes=map(to_message, nodes), size=scope.size)
+
+
+def list_gaps(request: ledger_pb2.ListGapsRequest, scope: Scope) -> ledger_pb2.ListGapsReply:
+    """What agents could not keep."""
+    gaps = queries.gaps(scope.view, scope.caller, request.cluster)
+    return ledger_pb2.ListGapsReply(gaps=map(gap_message, gaps), size=scope.size)
+
+
+def get_parameters(_request: ledger_pb2.GetParametersRequest, scope: Scope) -> ledger_pb2.GetParametersReply:
+    """Network parameters in force."""
+    values = queries.parameters(scope.view, scope.caller)
+    parameters = [transactions_pb2.Parameter(name=name, value=value) for name, value in values]
+    return ledger_pb2.GetParametersReply(parameters=parameters, size=scope.size)
+
+
+def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb2.LedgerStatus:
+    """How the service is."""
+    library = scope.library
+    published = library.publisher.published
+    streams, subscribers = library.count_streams()
+    return ledger_pb2.LedgerStatus(
+        origin=library.origin,
+        checkpoint=entries_pb2.Checkpoint(note=published.checkpoint.note),
+        last_entry_at=published.at,
+        last_tick_at=last_tick_at(scope.view) or 0,
+        version=__version__,
+        contract_version=library.contract_version,
+        engine=library.engine,
+        streams=streams,
+        subscribers=subscribers,
+    )
+
+
+Question = Callable[[Any, Scope], Any]
+QUESTIONS: Mapping[str, Question] = {
+    "GetCheckpoint": get_checkpoint,
+    "GetConsistencyProof": get_consistency_proof,
+    "GetReceipt": get_receipt,
+    "GetHpcSystemDetail": get_hpc_system_detail,
+    "ListAllHpcSystems": list_all_hpc_systems,
+    "GetUserDetail": get_user_detail,
+    "ListAllUsers": list_all_users,
+    "ListJobs": list_jobs,
+    "GetJob": get_job,
+    "ListNodes": list_nodes,
+    "ListGaps": list_gaps,
+    "GetParameters": get_parameters,
+    "GetStatus": get_status,
+}
+"""The unary methods of the Ledger service by name."""
+
+
+def entries_chunk(start: int, stop: int, scope: Scope) -> ledger_pb2.EntriesChunk:
+    """Leaves from `start` on, before `stop`, as many as fit into one message; hashes of those the caller may not see."""
+    chunk = ledger_pb2.EntriesChunk(start=start)
+    size = 0
+    for leaf in _leaves(scope.reader, start, min(stop, start + ENTRIES_PAGE)):
+        visible = may_see(scope.caller, Kind.ENTRY, submitting_member(leaf))
+        size += len(leaf) + 8 if visible else 40
+        if size > REPLY_BYTES and chunk.leaves:
+            break
+        chunk.leaves.append(ledger_pb2.LeafOrHash(bytes=leaf) if visible else ledger_pb2.LeafOrHash(hash=leaf_hash(leaf)))
+    return chunk
+
+
+def submitting_member(leaf: bytes) -> str:
+    """The member who signed an entry; nobody for entry 0."""
+    try:
+        entry = entries_pb2.Entry.FromString(leaf)
+        envelope = transactions_pb2.Envelope.FromString(entry.envelope)
+        return transactions_pb2.Payload.FromString(envelope.payload).header.submitter.partition("/")[0]
+    except DecodeError:
+        return ""
+
+
+def _leaves(reader: StoreReader, start: int, stop: int) -> Iterator[bytes]:
+    for first in range(start, stop, 32):
+        yield from reader.leaves(first, min(stop, first + 32))

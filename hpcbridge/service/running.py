@@ -1,0 +1,277 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a running service and how they are joined: this is the one place that knows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from hpcbridge.config import LedgerConfig
+from hpcbridge.contract.jobs import next_deadline
+from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
+from hpcbridge.ledger.checks import verify_range
+from hpcbridge.ledger.engines import ENGINES
+from hpcbridge.model.quantities import Instant
+from hpcbridge.service.admission import Admission, VerifiedSignatures
+from hpcbridge.service.applier import Applier, Surroundings
+from hpcbridge.service.clock import ProposerClock
+from hpcbridge.service.connections import Connections
+from hpcbridge.service.endpoints import LEDGER_SERVICE, House, ledger_handlers
+from hpcbridge.service.enrolment import ENROLMENT_SERVICE, EnrolmentOffice, Place, enrolment_handlers
+from hpcbridge.service.greeting import ForkSeen, Greeter
+from hpcbridge.service.node import Node, Ticker
+from hpcbridge.service.opening import STORE_FILE, OpenLedger
+from hpcbridge.service.proposals import Judged
+from hpcbridge.service.proposer import Proposer
+from hpcbridge.service.publisher import Publisher
+from hpcbridge.service.queries import Library
+from hpcbridge.service.readers import Readers, ReadState
+from hpcbridge.service.server import BoundServer, bind, tell_health
+from hpcbridge.service.signer import Published, Signer
+from hpcbridge.service.standings import Standings
+from hpcbridge.service.streams import Streams
+from hpcbridge.service.submissions import Desks
+from hpcbridge.service.subscriptions import Feed
+from hpcbridge.service.tls import ServerCertificate
+from hpcbridge.wire.generated import ledger_pb2
+
+CHECKER_THREADS = 2
+READER_THREADS = 3
+STOP_SECONDS = 20.0
+ANSWERS_SECONDS = 2.0
+REHASH_SECONDS = 60.0
+REHASH_ENTRIES = 4096
+
+
+class Running:
+    """One run of the service, from ports to threads. Made on the event loop and used there."""
+
+    def __init__(self, config: LedgerConfig, ledger: OpenLedger, *, fail: Callable[[HpcbridgeError], None], clock: ProposerClock) -> None:
+        self._config = config
+        self._fail = fail
+        self._loop = asyncio.get_running_loop()
+        self._stopping = False
+        origin, limits, keys = ledger.genesis.origin, config.limits, ledger.keys
+        self._ledger = ledger
+        self._checkers = ThreadPoolExecutor(CHECKER_THREADS, "checker")
+        self._reader_pool = ThreadPoolExecutor(READER_THREADS, "reader")
+        self._readers = Readers(config.store.directory / STORE_FILE)
+        self._engine = ENGINES[config.engine.name](ledger.store.head().engine_position)
+        self._signer = Signer(ledger.prefix, ledger.high_water, origin=origin, key=keys.log_key, publish=self._publish)
+        published = self._signer.sign(ledger.tree.size, root=ledger.tree.root(), at=ledger.last_at)
+        self._publisher = Publisher(self._loop, ledger.tree, leaf=lambda index: self._readers.reader().leaf(index), published=published)
+        signatures = VerifiedSignatures()
+        self._standings = Standings(lambda key: self._readers.reader().state(key))
+        self._connections = Connections(origin, self._standings, now=clock.now)
+        self._streams = Streams(
+            self._connections.judge,
+            per_identity=limits.streams_per_identity,
+            total=limits.streams,
+            idle_seconds=limits.read_idle_seconds,
+            age_seconds=limits.connection_age_seconds,
+        )
+        self._proposer = Proposer(
+            self._engine,
+            submitter=ledger.node,
+            key=keys.node_key,
+            clock=clock,
+            last_at=lambda: self._applier.last_at,
+            give_back=self._publisher.give_back,
+        )
+        self._applier = Applier(
+            self._engine,
+            ledger.store,
+            ledger.tree,
+            origin=origin,
+            last_at=ledger.last_at,
+            verify=signatures.verify_again,
+            surroundings=Surroundings(take=self._proposer.take, sign=self._signer.put, written=self._written),
+        )
+        self._node = Node(
+            origin,
+            ledger.node,
+            key=keys.node_key,
+            put=self._proposer.put,
+            state=lambda key: self._readers.reader().state(key),
+            published=lambda: self._publisher.published,
+            now=clock.now,
+            random=secrets.token_bytes,
+        )
+        self._ticker = Ticker(self._node, seconds=limits.tick_seconds, deadline=self._deadline, now=clock.now)
+        self._greeter = Greeter(origin, keys.log_public_key, tree=ledger.tree, window=limits.window)
+        self._house = House(
+            connections=self._connections,
+            streams=self._streams,
+            desks=Desks(
+                admission=Admission(origin, self._standings, signatures, now=clock.now),
+                proposer=self._proposer,
+                checkers=self._checkers,
+                hello=self._hello,
+                judge=self._connections.judge,
+                window=limits.window,
+                envelopes_per_second=limits.envelopes_per_second,
+            ),
+            feed=Feed(self._publisher, self._readers.reader, self._reader_pool, self._connections.caller),
+            library=Library(
+                origin=origin,
+                contract_version=ledger.genesis.contract_version,
+                engine=config.engine.name,
+                tree=ledger.tree,
+                publisher=self._publisher,
+                reasons=self._applier.reasons,
+                now=clock.now,
+                count_streams=lambda: (self._streams.count(reading=True), self._streams.count(reading=False)),
+            ),
+            reader=self._readers.reader,
+            readers=self._reader_pool,
+            fail=fail,
+        )
+        self._certificate = ServerCertificate(keys.authority, config.listen.server_names, now=clock.now)
+        self._now = clock.now
+        self._threads: list[threading.Thread] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._servers: list[tuple[BoundServer, str]] = []
+        self.addresses = ("", "")
+
+    async def start(self) -> None:
+        """Binds both ports, starts the threads, then serves."""
+        listen, age = self._config.listen, self._config.limits.connection_age_seconds
+        ledger_server = await bind(
+            listen.address,
+            self._certificate.credentials(mutual=True),
+            [ledger_handlers(self._house)],
+            services=[LEDGER_SERVICE],
+            age_seconds=age,
+        )
+        self._servers.append((ledger_server, LEDGER_SERVICE))
+        address = _with_port(listen.address, ledger_server.port)
+        office = EnrolmentOffice(
+            Place(
+                origin=self._ledger.genesis.origin,
+                log_key=self._ledger.keys.log_public_key,
+                ledger_addresses=(listen.public_address or f"{listen.server_names[0]}:{ledger_server.port}",),
+                server_name=listen.server_names[0],
+            ),
+            self._ledger.keys.authority,
+            self._node,
+            view=lambda: ReadState(self._readers.reader()),
+            readers=self._reader_pool,
+            now=self._now,
+        )
+        enrolment_server = await bind(
+            listen.enrolment,
+            self._certificate.credentials(mutual=False),
+            [enrolment_handlers(office, self._fail)],
+            services=[ENROLMENT_SERVICE],
+            age_seconds=age,
+        )
+        self._servers.append((enrolment_server, ENROLMENT_SERVICE))
+        self.addresses = (address, _with_port(listen.enrolment, enrolment_server.port))
+        for name, work in (("proposer", self._proposer.run), ("applier", self._applier.run), ("signer", self._signer.run)):
+            thread = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for bound, service in self._servers:
+            await bound.server.start()
+            await tell_health(bound, [service], serving=True)
+        self._tasks = [asyncio.ensure_future(work) for work in (self._streams.watch(), self._ticker.run(), self._rehash())]
+
+    async def stop(self, *, orderly: bool) -> None:
+        """Orderly: what was taken is stored, signed and answered first. Else at once, and nothing more is signed."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for bound, service in self._servers:
+            await tell_health(bound, [service], serving=False)
+        if orderly and self._threads:
+            await self._finish()
+        self._stopping = True
+        for part in (self._proposer, self._applier, self._signer):
+            part.abandon()
+        self._engine.close()
+        self._streams.end_all(LedgerUnavailable("the ledger is going down", hint="try again in a moment"))
+        for bound, _ in self._servers:
+            await bound.server.stop(ANSWERS_SECONDS if orderly else 0.2)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, STOP_SECONDS)
+        self._checkers.shutdown(cancel_futures=True)
+        self._reader_pool.shutdown(cancel_futures=True)
+        self._readers.close()
+
+    def status_line(self) -> str:
+        """Size and streams."""
+        submitters, listeners = self._streams.count(reading=True), self._streams.count(reading=False)
+        return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners"
+
+    async def _finish(self) -> None:
+        """Each thread in the order of the work ends when it has done what was before it."""
+        self._proposer.stop()
+        await self._join("proposer")
+        self._stopping = True
+        self._engine.close()
+        await self._join("applier")
+        self._signer.stop()
+        await self._join("signer")
+        await asyncio.sleep(0.05)  # what the signer handed over is written by tasks of this loop
+
+    async def _join(self, name: str) -> None:
+        for thread in self._threads:
+            if thread.name == name:
+                await asyncio.to_thread(thread.join, STOP_SECONDS)
+
+    def _guard(self, name: str, work: Callable[[], None]) -> None:
+        """Runs a thread; whatever ends it early ends the service."""
+        failure: HpcbridgeError | None = HpcbridgeError(f"the {name} thread ended; the log shows why")
+        try:
+            work()
+            failure = None
+        except HpcbridgeError as error:
+            failure = error
+        except OSError as error:
+            failure = StorageError(f"{name}: {error}")
+        finally:
+            if failure is not None:
+                self._fail(failure)
+
+    def _publish(self, published: Published, judged: Sequence[Judged]) -> None:
+        self._publisher.publish(published, judged)
+
+    def _written(self, keys: Iterable[str]) -> None:
+        if self._standings.forget(keys):
+            self._loop.call_soon_threadsafe(self._streams.judge_all)
+
+    def _hello(self, hello: ledger_pb2.Hello) -> ledger_pb2.HelloReply:
+        try:
+            return self._greeter.answer(hello, self._readers.reader(), self._publisher.published)
+        except ForkSeen as error:
+            self._fail(error)
+            raise
+
+    def _deadline(self) -> Instant | None:
+        """When something in the state falls due next."""
+        return next_deadline(ReadState(self._readers.reader()))
+
+    async def _rehash(self) -> None:
+        """Looks through the store for what changed by itself, a piece a minute, for ever."""
+        start = 0
+        while True:
+            await asyncio.sleep(REHASH_SECONDS)
+            size = self._publisher.size
+            start = 0 if start >= size else start
+            stop = min(size, start + REHASH_ENTRIES)
+            try:
+                await self._loop.run_in_executor(self._reader_pool, self._verify_range, start, stop)
+            except (IntegrityError, StorageError) as error:
+                self._fail(error)
+            start = stop
+
+    def _verify_range(self, start: int, stop: int) -> None:
+        verify_range(self._readers.reader(), start, stop)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Open calls and their identities: quotas, idle time, and cutting those whose identity lost its right to be here.
+
+gRPC never looks at a connection's certificate again, so every open stream is judged here: at each message, whenever the log revoked
+somebody, and once a second. Limits count per identity and not per connection, because a second connection costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from hpcbridge.errors import HpcbridgeError, LedgerUnavailable
+from hpcbridge.model.identities import Submitter
+from hpcbridge.service.connections import Connection
+
+CHECK_SECONDS = 1.0
+
+
+class Stream:
+    """One open streaming call. Belongs to the event loop."""
+
+    def __init__(self, connection: Connection, *, now: float, reads: bool) -> None:
+        self.connection = connection
+        self.opened = now
+        self.last_read = now
+        self.reads = reads
+        self.cut: asyncio.Future[HpcbridgeError] = asyncio.get_running_loop().create_future()
+
+    def end(self, reason: HpcbridgeError) -> None:
+        """Ends the call with this reason; the first one counts."""
+        if not self.cut.done():
+            self.cut.set_result(reason)
+
+
+class Streams:
+    """All open streaming calls of the service. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        judge: Callable[[Connection], HpcbridgeError | None],
+        *,
+        per_identity: int,
+        total: int,
+        idle_seconds: float,
+        age_seconds: float,
+    ) -> None:
+        self._judge = judge
+        self._per_identity = per_identity
+        self._total = total
+        self._idle_seconds = idle_seconds
+        self._age_seconds = age_seconds
+        self._open: set[Stream] = set()
+        self._of: Counter[Submitter] = Counter()
+        self._rates: dict[Submitter, Allowance] = {}
+
+    def count(self, *, reading: bool) -> int:
+        """Number of open streams that send to us (or, if not `reading`, that only listen)."""
+        return sum(1 for stream in self._open if stream.reads is reading)
+
+    @contextlib.contextmanager
+    def opened(self, connection: Connection, *, reads: bool) -> Iterator[Stream]:
+        """Counts a stream while it is open; LedgerUnavailable if this identity or the service has too many."""
+        submitter = connection.submitter
+        if self._of[submitter] >= self._per_identity:
+            raise LedgerUnavailable(f"{submitter} has {self._per_identity} streams open", hint="close one, or wait")
+        if len(self._open) >= self._total:
+            raise LedgerUnavailable("the service has as many streams open as it is allowed", hint="try again later")
+        stream = Stream(connection, now=asyncio.get_running_loop().time(), reads=reads)
+        self._open.add(stream)
+        self._of[submitter] += 1
+        try:
+            yield stream
+        finally:
+            self._open.discard(stream)
+            self._of[submitter] -= 1
+            if not self._of[submitter]:
+                del self._of[submitter]
+
+    def allowance(self, submitter: Submitter, per_second: int) -> Allowance:
+        """The envelope allowance of an identity, shared by all its streams."""
+        if len(self._rates) > 2 * self._total:
+            self._rates = {known: rate for known, rate in self._rates.items() if known in self._of}
+        return self._rates.setdefault(submitter, Allowance(per_second))
+
+    def judge_all(self) -> None:
+        """Cuts every stream whose identity is revoked or expired."""
+        for stream in tuple(self._open):
+            reason = self._judge(stream.connection)
+            if reason is not None:
+                stream.end(reason)
+
+    def end_all(self, reason: HpcbridgeError) -> None:
+        """Ends everything that is open."""
+        for stream in tuple(self._open):
+            stream.end(reason)
+
+    async def watch(self) -> None:
+        """Judges identities, idle time and age once a second, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            self.judge_all()
+            now = clock()
+            for stream in tuple(self._open):
+                if stream.reads and now - stream.last_read > self._idle_seconds:
+                    stream.end(LedgerUnavailable(f"nothing came for {self._idle_seconds:g} s", hint="open a new stream when needed"))
+                elif now - stream.opened > self._age_seconds:
+                    stream.end(LedgerUnavailable("the stream is old enough", hint="open a new one"))
+
+
+class Allowance:
+    """Tokens that fill up again: at most `per_second` at once and per second."""
+
+    def __init__(self, per_second: float, *, at_once: float | None = None) -> None:
+        self._per_second = per_second
+        self._at_once = per_second if at_once is None else at_once
+        self._left = self._at_once
+        self._filled: float | None = None
+
+    def take(self, count: int, now: float, *, keep: int = 0) -> bool:
+        """True if `count` more are allowed at `now` (seconds of any clock that does not jump) with `keep` left; they are used up then."""
+        if self._filled is not None:
+            self._left = min(self._at_once, self._left + (now - self._filled) * self._per_second)
+        self._filled = now
+        if count + keep > self._left:
+            return False
+        self._left -= count
+        return True

@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The Submit stream: Hello, then envelopes in; receipts and other answers out.
+
+Three tasks a stream: one reads and starts the checks, one proposes what was checked in the order of arrival, one writes what came back.
+Signatures are checked in a small pool in chunks, so the event loop does nothing per envelope but count it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from hpcbridge.errors import HpcbridgeError, LedgerUnavailable, Refused
+from hpcbridge.model.entries import EntryOutcome, Expect, Rejected, Retry, RetryCode
+from hpcbridge.service.admission import Admission, Checked, payload_hash
+from hpcbridge.service.connections import Connection
+from hpcbridge.service.proposals import Answer, Proposal, Receipted
+from hpcbridge.service.proposer import Proposer
+from hpcbridge.service.streams import Allowance, Stream, Streams
+from hpcbridge.wire.generated import entries_pb2, ledger_pb2
+
+CHUNK = 64
+_END: Any = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
+MAX_UNCHECKED_CHUNKS = 8
+REPLY_BYTES = 900_000
+"""A reply stays well below the largest gRPC message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """What every Submit stream uses."""
+
+    admission: Admission
+    proposer: Proposer
+    checkers: Executor
+    hello: Callable[[ledger_pb2.Hello], ledger_pb2.HelloReply]
+    judge: Callable[[Connection], HpcbridgeError | None]
+    window: int
+    envelopes_per_second: int
+
+
+async def submit(context: Any, connection: Connection, streams: Streams, desks: Desks) -> None:
+    """Serves one stream until the member ends it, or its identity, its age or the service ends it; raises why it was cut."""
+    with streams.opened(connection, reads=True) as stream:
+        session = _Session(context, stream, desks, streams.allowance(connection.submitter, desks.envelopes_per_second))
+        work = asyncio.gather(session.read(), session.propose(), session.write())
+        try:
+            await asyncio.wait((work, stream.cut), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise stream.cut.result()
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+class _Session:
+    """One open Submit stream, and the desk its answers come to."""
+
+    def __init__(self, context: Any, stream: Stream, desks: Desks, allowance: Allowance) -> None:
+        self._context = context
+        self._stream = stream
+        self._desks = desks
+        self._allowance = allowance
+        self._loop = asyncio.get_running_loop()
+        self._unchecked: asyncio.Queue[asyncio.Future[list[Checked]] | None] = asyncio.Queue(MAX_UNCHECKED_CHUNKS)
+        self._out: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._in_flight = 0
+        self._greeted = False
+        self._ended = False
+
+    async def read(self) -> None:
+        """Takes requests until the member has sent everything."""
+        try:
+            while (request := await self._context.read()) is not _END:
+                self._stream.last_read = self._loop.time()
+                objection = self._desks.judge(self._stream.connection)
+                if objection is not None:
+                    raise objection
+                await self._take(request)
+        finally:
+            self._ended = True
+        await self._unchecked.put(None)
+        self._wake.set()
+
+    async def propose(self) -> None:
+        """Hands on what was checked, in order of arrival."""
+        while (chunk := await self._unchecked.get()) is not None:
+            checked = await chunk
+            refused = [(each.payload_hash, each.refusal) for each in checked if each.refusal is not None]
+            if refused:
+                self.hand_over(self.render(refused), len(refused))
+            admitted = [Proposal(each.envelope, each.payload_hash, self) for each in checked if each.refusal is None]
+            if admitted and not self._desks.proposer.has_room():
+                self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold")
+            elif admitted and not self._desks.proposer.put(admitted):
+                self._give_back(admitted, RetryCode.STOPPING, "the ledger is going down")
+
+    async def write(self) -> None:
+        """Sends answers until all are sent and no more can come."""
+        while not (self._ended and self._in_flight == 0 and not self._out):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._out:
+                await self._context.write(self._out.popleft())
+
+    def render(self, answers: Sequence[tuple[bytes, Answer]]) -> list[bytes]:
+        """Encoded replies; runs on the signer's thread."""
+        receipts = [answer for _, answer in answers if isinstance(answer, Receipted)]
+        others = [_answer(hash_, answer) for hash_, answer in answers if not isinstance(answer, Receipted)]
+        return [*_receipts(receipts), *(ledger_pb2.SubmitReply(answer=other).SerializeToString() for other in others)]
+
+    def hand_over(self, rendered: list[bytes], count: int) -> None:
+        """Queues replies; they answer `count` envelopes."""
+        self._in_flight -= count
+        self._out.extend(rendered)
+        self._wake.set()
+
+    async def _take(self, request: ledger_pb2.SubmitRequest) -> None:
+        match request.WhichOneof("request"):
+            case "hello":
+                reply = await self._loop.run_in_executor(self._desks.checkers, self._desks.hello, request.hello)
+                self._greeted = True
+                self._out.append(ledger_pb2.SubmitReply(hello=reply).SerializeToString())
+                self._wake.set()
+            case "envelopes" if self._greeted:
+                await self._take_envelopes(list(request.envelopes.envelopes))
+            case "envelopes":
+                raise Refused(EntryOutcome.MALFORMED, "the first message of a stream is Hello")
+            case _:
+                raise Refused(EntryOutcome.MALFORMED, "a request without content")
+
+    async def _take_envelopes(self, envelopes: list[bytes]) -> None:
+        count = len(envelopes)
+        over_window = self._in_flight + count > self._desks.window
+        self._in_flight += count
+        if over_window or not self._allowance.take(count, self._loop.time()):
+            what = f"more than {self._desks.window} envelopes without an answer" if over_window else "more envelopes a second than allowed"
+            self.hand_over(self.render([(payload_hash(each), Retry(RetryCode.QUOTA, what)) for each in envelopes]), count)
+            return
+        for start in range(0, count, CHUNK):
+            chunk = envelopes[start : start + CHUNK]
+            await self._unchecked.put(self._loop.run_in_executor(self._desks.checkers, self._desks.admission.check_all, chunk))
+
+    def _give_back(self, proposals: Sequence[Proposal], code: RetryCode, reason: str) -> None:
+        self.hand_over(self.render([(each.payload_hash, Retry(code, reason)) for each in proposals]), len(proposals))
+
+
+def _receipts(receipts: Iterable[Receipted]) -> list[bytes]:
+    """Replies of bounded size, the checkpoint once in each."""
+    replies: list[bytes] = []
+    parts: list[entries_pb2.Receipt] = []
+    note, size = "", 0
+    for each in receipts:
+        receipt = each.receipt
+        if parts and (size + len(receipt.leaf) > REPLY_BYTES or note != receipt.checkpoint.note):
+            replies.append(_receipts_reply(parts, note))
+            parts, size = [], 0
+        note = receipt.checkpoint.note
+        size += len(receipt.leaf) + 34 * len(receipt.proof) + sum(map(len, each.reasons)) * 4 + 64
+        parts.append(entries_pb2.Receipt(leaf=receipt.leaf, index=receipt.index, proof=receipt.proof, reasons=each.reasons))
+    if parts:
+        replies.append(_receipts_reply(parts, note))
+    return replies
+
+
+def _receipts_reply(parts: list[entries_pb2.Receipt], note: str) -> bytes:
+    receipts = ledger_pb2.Receipts(receipts=parts, checkpoint=entries_pb2.Checkpoint(note=note))
+    return ledger_pb2.SubmitReply(receipts=receipts).SerializeToString()
+
+
+def _answer(hash_: bytes, answer: Expect | Retry | Rejected | Receipted) -> ledger_pb2.Answer:
+    match answer:
+        case Expect(sequence):
+            return ledger_pb2.Answer(payload_hash=hash_, expect_sequence=sequence)
+        case Retry(code, reason):
+            return ledger_pb2.Answer(payload_hash=hash_, retry=ledger_pb2.Retry(code=code, reason=reason))
+        case Rejected(code, reason):
+            return ledger_pb2.Answer(payload_hash=hash_, rejection=ledger_pb2.Rejection(code=code, reason=reason))
+    raise LedgerUnavailable("a receipt is no answer of this kind")
