@@ -48,6 +48,7 @@ class GoneJob:
     incarnation: int
     submitted_at: Instant | None
     published: bool
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +110,30 @@ def compare_jobs(
     return work.result()
 
 
-def by_key(jobs: Iterable[Job]) -> dict[str, Job]:
-    """Jobs under the ids they have in agent and ledger. Pending ranges of one array are one record with the sum of their counts."""
+def by_key(jobs: Iterable[Job]) -> tuple[dict[str, Job], frozenset[str]]:
+    """Jobs under the ids they have in agent and ledger, and keys of which nothing can be said although they are there.
+
+    Pending ranges of one array are one record with the sum of their counts. A range that ended before it began (cancelled) is no
+    record: it leaves. One whose count the scheduler did not print has not left, but there is nothing to tell of it.
+    """
     report: dict[str, Job] = {}
+    uncounted: set[str] = set()
     for job in jobs:
         if not is_range(job):
             report[job.job_id] = job
             continue
+        if job.state.ended:
+            continue
         key = key_of_range(job.array_job_id)
-        other = report.get(key)
-        if other is None or (other.state.ended and not job.state.ended):
+        if job.array_pending is None:
+            uncounted.add(key)
+        elif key in report:
+            report[key] = dataclasses.replace(report[key], array_pending=(report[key].array_pending or 0) + job.array_pending)
+        else:
             report[key] = dataclasses.replace(job, job_id=key)
-        elif not job.state.ended and other.array_pending is not None and job.array_pending is not None:
-            report[key] = dataclasses.replace(other, array_pending=other.array_pending + job.array_pending)
-    return report
+    for key in uncounted:
+        report.pop(key, None)
+    return report, frozenset(uncounted)
 
 
 def is_range(job: Job) -> bool:
@@ -137,12 +148,17 @@ def key_of_range(array_job_id: str | None) -> str:
 
 def is_same_run(old: Job, new: Job) -> bool:
     """True if `new` is the job `old` was, perhaps requeued, and not another that was given the same id."""
-    requeued = (new.restarts or 0) > (old.restarts or 0)
+    requeued = is_requeue(old, new)
     if old.submitted_at is None or new.submitted_at is None:
         return requeued or new.state.ended or not old.state.ended
     if old.submitted_at == new.submitted_at:
         return True
     return requeued and new.submitted_at > old.submitted_at and new.owner == old.owner
+
+
+def is_requeue(old: Job, new: Job) -> bool:
+    """True if the scheduler counts more restarts. After an END it is another incarnation all the same: an end is final."""
+    return (new.restarts or 0) > (old.restarts or 0)
 
 
 def differs(old: Job, new: Job) -> bool:
@@ -190,7 +206,7 @@ class _Comparing:
         seen = self.memory.live.get(key)
         if seen is None:
             self._meet_new(key, job)
-        elif is_same_run(seen.job, job):
+        elif is_same_run(seen.job, job) and not (seen.job.state.ended and is_requeue(seen.job, job)):
             self._meet_again(key, job, seen)
         else:
             if not seen.job.state.ended:
@@ -198,7 +214,7 @@ class _Comparing:
             self._tell(key, job, seen.incarnation + 1, published=self.wanted(job))
 
     def miss(self, key: str, seen: SeenJob) -> None:
-        self.gone[key] = GoneJob(seen.incarnation, seen.job.submitted_at, seen.published)
+        self.gone[key] = GoneJob(seen.incarnation, seen.job.submitted_at, seen.published, seen.job.state.ended)
         if is_range(seen.job) and not seen.job.state.ended:
             if seen.published:
                 self._change(dataclasses.replace(seen.job, array_pending=0), seen.incarnation)
@@ -237,8 +253,9 @@ class _Comparing:
         incarnation, published = 1, self.wanted(job)
         if known is not None:
             back = job.submitted_at is not None and job.submitted_at == known.submitted_at
-            requeued = bool(job.restarts) and not job.state.ended
-            incarnation = known.incarnation if back or requeued else known.incarnation + 1
+            requeued = bool(job.restarts) and not known.ended
+            same = (back or requeued) and not is_range(job)  # an empty range has left for good
+            incarnation = known.incarnation if same else known.incarnation + 1
             published = published or (known.published and incarnation == known.incarnation)
         for missing in self.missing_by_id.get(key, ()):
             incarnation = max(incarnation, missing.incarnation + 1)

@@ -20,7 +20,7 @@ from pathlib import Path
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.numbers import LedgerNumbers, NewEpoch, decide
 from hpcbridge.agent.payloads import MAX_BODY_BYTES, WITH_ITEMS, acknowledgement_of, make_body, make_payload, match_leaf
-from hpcbridge.agent.rows import Acknowledgement, NumberedPayload, WaitingItem
+from hpcbridge.agent.rows import Acknowledgement, Item, NumberedPayload, WaitingItem
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.trust import Contradiction, Trust
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError, IdentityError, IntegrityError, LedgerUnavailable, Refused
@@ -103,6 +103,7 @@ class Gateway:
         self._events: queue.SimpleQueue[ledger_pb2.SubmitReply | _Wake | _Ended] = queue.SimpleQueue()
         self._waiters: dict[int, queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]]] = {}
         self._waiters_lock = threading.Lock()
+        self._renewed = threading.Event()
         self._beat: Callable[[], None] = lambda: None
         last_receipt_at = spool.meta("last_receipt_at")
         self.status = GatewayStatus(address=client.address, last_receipt_at=int(last_receipt_at) if last_receipt_at else None)
@@ -120,15 +121,29 @@ class Gateway:
         """Sets what is called as sign of life while a stream is served."""
         self._beat = beat
 
-    def wait_for(self, row: int) -> queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]]:
-        """Where the receipt of a waiting row will come to, with the reasons of refusals."""
-        with self._waiters_lock:
-            return self._waiters.setdefault(row, queue.SimpleQueue())
+    def submit(self, item: Item, *, timeout_seconds: float) -> tuple[Acknowledgement, tuple[str, ...]]:
+        """Sends one more item through this chain of numbers and waits for its receipt; from any thread but the gateway's.
 
-    def forget(self, row: int) -> None:
-        """Nobody waits for the receipt of this row any more."""
+        LedgerUnavailable if it did not come in time: the item then still waits and will be sent.
+        """
+        answer: queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]] = queue.SimpleQueue()
         with self._waiters_lock:
-            self._waiters.pop(row, None)
+            (row,) = self._spool.store((item,), at=self._clock())
+            self._waiters[row] = answer
+        self.wake()
+        try:
+            return answer.get(timeout=timeout_seconds)
+        except queue.Empty:
+            raise LedgerUnavailable(
+                f"no receipt within {timeout_seconds:g} s", hint="it waits in the spool and will be sent: hpcbridgectl spool show"
+            ) from None
+        finally:
+            with self._waiters_lock:
+                self._waiters.pop(row, None)
+
+    def use_new_certificate(self) -> None:
+        """The certificate was renewed: the next stream is opened with it. The open one goes on, the ledger knows that it is good."""
+        self._renewed.set()
 
     def run(self) -> None:
         """Serves one stream. Returns when it ended after it brought something, or the process stops; raises if it failed."""
@@ -146,6 +161,9 @@ class Gateway:
 
     def _serve(self) -> None:
         self._drop_old_events()
+        if self._renewed.is_set():
+            self._renewed.clear()
+            self._client.reconnect()
         stream = self._client.submit_stream()
         reader = threading.Thread(target=self._read, args=(stream,), name="receipts", daemon=True)
         session = _Session(self, stream)

@@ -75,11 +75,11 @@ class Memory:
 
     def observe_jobs(self, jobs: Iterable[Job], *, unreadable: Collection[str], at: Instant) -> JobComparison:
         """Compares a whole, readable report with the memory and stores what follows."""
-        report = by_key(jobs)
+        report, uncounted = by_key(jobs)
         with self._changing():
             new_ids = [key for key in report if key not in self._live]
             memory = JobMemory(self._live, self._missing, self._spool.gone_jobs(new_ids))
-            comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable=unreadable)
+            comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable={*unreadable, *uncounted})
             items = tuple(self._item(change, memory.gone) for change in comparison.changes)
             writes = MemoryWrites(
                 seen=comparison.seen,

@@ -55,7 +55,7 @@ _SAMPLE_SHARE = 0.9
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen(job_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, submitted_at INTEGER, published INTEGER NOT NULL,
-                  gone_at INTEGER, job BLOB) WITHOUT ROWID;
+                  gone_at INTEGER, ended INTEGER NOT NULL, job BLOB) WITHOUT ROWID;
 CREATE INDEX seen_gone ON seen(gone_at) WHERE gone_at IS NOT NULL;
 CREATE TABLE missing(job_id TEXT NOT NULL, incarnation INTEGER NOT NULL, published INTEGER NOT NULL, since_at INTEGER NOT NULL,
                      next_at INTEGER NOT NULL, asked INTEGER NOT NULL, told INTEGER NOT NULL, job BLOB NOT NULL,
@@ -129,14 +129,15 @@ class Spool:
 
     def gone_jobs(self, job_ids: Sequence[str]) -> dict[str, GoneJob]:
         """What is remembered of those of these ids that left the report."""
-        found: dict[str, GoneJob] = {}
-        for start in range(0, len(job_ids), 500):
-            part = job_ids[start : start + 500]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT job_id, incarnation, submitted_at, published FROM seen WHERE gone_at IS NOT NULL AND job_id IN ({marks})"  # noqa: S608 - only question marks
-            for job_id, incarnation, submitted_at, published in self._rows(query, part):
-                found[job_id] = GoneJob(incarnation, submitted_at, bool(published))
-        return found
+        query = (
+            "SELECT job_id, incarnation, submitted_at, published, ended FROM seen"
+            " WHERE gone_at IS NOT NULL AND job_id IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._rows(query, (json.dumps(list(job_ids)),)) if job_ids else ()
+        return {
+            job_id: GoneJob(incarnation, submitted_at, bool(published), bool(ended))
+            for job_id, incarnation, submitted_at, published, ended in rows
+        }
 
     def load_nodes(self) -> dict[str, Availability]:
         """Last seen availability of every node."""
@@ -558,9 +559,9 @@ def _write_memory(db: sqlite3.Connection, writes: MemoryWrites, at: Instant) -> 
         [(gone.incarnation, gone.submitted_at, gone.published, at, job_id) for job_id, gone in writes.gone.items()],
     )
     db.executemany(
-        "INSERT OR REPLACE INTO seen VALUES(?, ?, ?, ?, NULL, ?)",
+        "INSERT OR REPLACE INTO seen VALUES(?, ?, ?, ?, NULL, ?, ?)",
         [
-            (job_id, seen.incarnation, seen.job.submitted_at, seen.published, encode(seen.job))
+            (job_id, seen.incarnation, seen.job.submitted_at, seen.published, seen.job.state.ended, encode(seen.job))
             for job_id, seen in writes.seen.items()
         ],
     )

@@ -1,0 +1,278 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon answers on its control socket: the handlers behind `hpcbridgectl`, each from arguments to plain JSON values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import message_factory
+from google.protobuf.message import DecodeError
+
+from hpcbridge import __version__
+from hpcbridge.agent.changes import is_range, key_of_range
+from hpcbridge.agent.gateway import Gateway
+from hpcbridge.agent.memory import Memory
+from hpcbridge.agent.observations import Observations
+from hpcbridge.agent.payloads import WITH_ITEMS
+from hpcbridge.agent.rows import Item
+from hpcbridge.agent.spool import Spool
+from hpcbridge.config import AgentConfig
+from hpcbridge.daemon.worker import Phase, WorkerStatus
+from hpcbridge.errors import HpcbridgeError, Refused
+from hpcbridge.ledger.checkpoint import parse_checkpoint
+from hpcbridge.model.entries import EntryOutcome
+from hpcbridge.model.identities import CertificateFacts
+from hpcbridge.model.jobs import Job
+from hpcbridge.model.quantities import Instant, format_instant
+from hpcbridge.model.schema import job_as_json, node_as_json, queue_as_json
+from hpcbridge.model.transactions import PayloadType
+from hpcbridge.wire.client import LedgerClient
+from hpcbridge.wire.control import Handler
+from hpcbridge.wire.convert import decode_body
+from hpcbridge.wire.generated import ledger_pb2
+
+ACTING = frozenset({"add", "flush", "submit", "call"})
+"""Commands for root and the daemon's own account; `call` asks with the daemon's rights."""
+SUBMIT_SECONDS = 20.0
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the handlers look at."""
+
+    config: AgentConfig
+    started_at: Instant
+    spool: Spool
+    memory: Memory
+    observations: Observations
+    gateway: Gateway
+    client: LedgerClient
+    certificate: Callable[[], CertificateFacts]
+    workers: Callable[[], tuple[WorkerStatus, ...]]
+    hurry: Callable[[], None]
+    clock: Callable[[], Instant]
+    monotonic: Callable[[], float]
+    log_key: bytes
+
+
+def handlers(parts: Parts) -> Mapping[str, Handler]:
+    """One handler for each command."""
+    return {
+        "status": lambda _: _status(parts),
+        "jobs": lambda _: _jobs(parts),
+        "job": lambda arguments: _job(parts, arguments),
+        "nodes": lambda _: _nodes(parts),
+        "queues": lambda _: _queues(parts),
+        "add": lambda arguments: _add(parts, arguments),
+        "spool": lambda _: _spool(parts),
+        "flush": lambda _: _flush(parts),
+        "quarantine": lambda _: _quarantine(parts),
+        "receipts": lambda arguments: _receipts(parts, arguments),
+        "receipt": lambda arguments: _receipt(parts, arguments),
+        "submit": lambda arguments: _submit(parts, arguments),
+        "call": lambda arguments: _call(parts, arguments),
+    }
+
+
+def _status(parts: Parts) -> Json:
+    profile, gateway = parts.gateway.profile, parts.gateway.status
+    numbers = parts.spool.numbers()
+    note = (parts.spool.meta("checkpoint") or b"").decode()
+    snapshot = parts.observations.snapshot
+    return {
+        "agent": {
+            "version": __version__,
+            "started_at": format_instant(parts.started_at),
+            "submitter": str(profile.submitter),
+            "origin": profile.origin,
+            "cluster": parts.config.cluster.name,
+            "publish": parts.config.publish.mode,
+        },
+        "ledger": {
+            "connected": gateway.connected,
+            "address": gateway.address,
+            "last_receipt_at": _time(gateway.last_receipt_at),
+            "epoch": numbers.epoch.hex() or None,
+            "next_sequence": numbers.next_sequence,
+            "checkpoint_size": parse_checkpoint(note, profile.origin, parts.log_key).size if note else None,
+            "certificate_expires_at": _time(parts.certificate().not_after_at),
+            "last_error": gateway.last_error,
+            "waits_for_approval": gateway.waits_for_approval,
+        },
+        "scheduler": {
+            "name": parts.config.scheduler.name,
+            "version": snapshot.about.version if snapshot.about else None,
+            "reachable": snapshot.reachable,
+            "queries": [
+                {
+                    "name": query.name,
+                    "last_report_at": _time(query.last_report_at),
+                    "last_duration_ms": query.last_duration_ms,
+                    "records": query.records,
+                    "problems": query.problems,
+                    "last_error": query.last_error,
+                }
+                for query in parts.observations.queries()
+            ],
+        },
+        "workers": [_worker(parts, status) for status in parts.workers()],
+        "spool": _spool(parts),
+    }
+
+
+def _worker(parts: Parts, status: WorkerStatus) -> Json:
+    ran = status.steps or status.failures
+    ago_ms = int((parts.monotonic() - status.beat_at) * 1000)
+    return {
+        "name": status.name,
+        "healthy": status.phase in (Phase.WORKING, Phase.RESTING) and status.failures == 0,
+        "last_run_at": format_instant(parts.clock() - ago_ms) if ran else None,
+        "failures": status.failures,
+        "last_error": status.last_error,
+    }
+
+
+def _jobs(parts: Parts) -> Json:
+    snapshot = parts.observations.snapshot
+    incarnations = parts.memory.incarnations()
+    return {"jobs": [_job_as_json(job, incarnations) for job in snapshot.jobs or ()], "observed_at": _time(snapshot.jobs_at)}
+
+
+def _job(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    job_id = str(arguments.get("job_id", ""))
+    incarnations = parts.memory.incarnations()
+    found = [job for job in parts.observations.snapshot.jobs or () if job_id in (job.job_id, job.array_job_id, job.het_job_id)]
+    return {"jobs": [_job_as_json(job, incarnations) for job in found]}
+
+
+def _job_as_json(job: Job, incarnations: Mapping[str, int]) -> Json:
+    incarnation = incarnations.get(key_of_range(job.array_job_id) if is_range(job) else job.job_id)
+    return {**job_as_json(job), "incarnation": incarnation, "published": incarnation is not None}
+
+
+def _nodes(parts: Parts) -> Json:
+    snapshot = parts.observations.snapshot
+    return {"nodes": [node_as_json(node) for node in snapshot.nodes or ()], "observed_at": _time(snapshot.nodes_at)}
+
+
+def _queues(parts: Parts) -> Json:
+    snapshot = parts.observations.snapshot
+    return {"queues": [queue_as_json(queue) for queue in snapshot.queues or ()], "observed_at": _time(snapshot.queues_at)}
+
+
+def _add(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    job_id = str(arguments.get("job_id", ""))
+    if not 1 <= len(job_id) <= 128 or not job_id.isprintable():
+        raise Refused(EntryOutcome.MALFORMED, f"{job_id[:60]!r} is not a job id")
+    parts.memory.watch(job_id)
+    parts.hurry()
+    return {"job_id": job_id}
+
+
+def _spool(parts: Parts) -> Json:
+    figures = parts.spool.figures()
+    return {
+        "waiting": figures.waiting,
+        "in_flight": figures.in_flight,
+        "acknowledged": figures.acknowledged,
+        "quarantined": figures.quarantined,
+        "refused": figures.refused,
+        "bytes": figures.bytes,
+        "quota_bytes": figures.quota_bytes,
+        "oldest_waiting_at": _time(figures.oldest_waiting_at),
+    }
+
+
+def _flush(parts: Parts) -> Json:
+    parts.hurry()
+    return _spool(parts)
+
+
+def _quarantine(parts: Parts) -> Json:
+    return {
+        "payloads": [
+            {
+                "epoch": epoch.hex(),
+                "sequence": sequence,
+                "payload_type": kind,
+                "items": items,
+                "made_at": format_instant(made_at),
+                "reason": reason,
+                "payload": base64.b64encode(payload).decode(),
+            }
+            for epoch, sequence, kind, items, made_at, reason, payload in parts.spool.quarantined()
+        ],
+        "refused": [
+            {"payload_type": kind, "code": code, "reason": reason, "index": index, "at": format_instant(at)}
+            for kind, _, code, reason, index, at in parts.spool.refused(100)
+        ],
+    }
+
+
+def _receipts(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    limit = min(max(_integer(arguments.get("limit", 20), "limit"), 1), 10_000)
+    return {
+        "receipts": [
+            {
+                "index": index,
+                "sequence": sequence,
+                "epoch": epoch.hex(),
+                "outcomes": json.loads(outcomes),
+                "at": format_instant(at),
+                "items": items,
+            }
+            for index, sequence, epoch, outcomes, at, items in parts.spool.receipts(limit)
+        ]
+    }
+
+
+def _receipt(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    index = _integer(arguments.get("index"), "index")
+    text = parts.spool.receipt(index)
+    if text is None:
+        raise Refused(EntryOutcome.NOT_FOUND, f"no receipt for entry {index} is kept here", hint="list them: hpcbridgectl receipt show")
+    return {"text": text}
+
+
+def _submit(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    try:
+        payload_type = PayloadType(str(arguments.get("payload_type", "")))
+        body = base64.b64decode(str(arguments.get("body", "")), validate=True)
+        decode_body(payload_type, body)
+    except (ValueError, binascii.Error) as error:
+        raise Refused(EntryOutcome.MALFORMED, str(error)) from error
+    if payload_type in WITH_ITEMS or payload_type is PayloadType.EPOCH_START:
+        raise Refused(EntryOutcome.NOT_PERMITTED, "the daemon itself decides what of this kind is sent")
+    acknowledged, reasons = parts.gateway.submit(Item(payload_type=payload_type, content=body), timeout_seconds=SUBMIT_SECONDS)
+    return {"index": acknowledged.index, "outcomes": [str(outcome) for outcome in acknowledged.outcomes], "reasons": list(reasons)}
+
+
+def _call(parts: Parts, arguments: Mapping[str, Any]) -> Json:
+    name = str(arguments.get("method", ""))
+    method = ledger_pb2.DESCRIPTOR.services_by_name["Ledger"].methods_by_name.get(name)
+    if method is None or method.client_streaming or method.server_streaming:
+        raise Refused(EntryOutcome.NOT_FOUND, f"the Ledger service has no query {name[:60]!r}")
+    request = message_factory.GetMessageClass(method.input_type)()
+    try:
+        request.ParseFromString(base64.b64decode(str(arguments.get("request", "")), validate=True))
+    except (DecodeError, binascii.Error, ValueError) as error:
+        raise Refused(EntryOutcome.MALFORMED, f"not a request for {name}") from error
+    reply = parts.client.call(name, request)
+    return {"reply": base64.b64encode(reply.SerializeToString()).decode()}
+
+
+def _integer(value: Any, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise HpcbridgeError(f"{name} is not a whole number")
+    return value
+
+
+def _time(instant: Instant | None) -> str | None:
+    return None if instant is None else format_instant(instant)

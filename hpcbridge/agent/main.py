@@ -1,0 +1,294 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridged`: reads its configuration, puts the parts together, and runs them until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import random
+import secrets
+import sys
+import threading
+import time
+from pathlib import Path
+
+from hpcbridge import __version__
+from hpcbridge.agent.changes import Patience
+from hpcbridge.agent.commands import ACTING, Parts, handlers
+from hpcbridge.agent.gateway import Gateway
+from hpcbridge.agent.listener import Listener
+from hpcbridge.agent.memory import Memory, Publication
+from hpcbridge.agent.monitor import Monitor
+from hpcbridge.agent.observations import Observations
+from hpcbridge.agent.publish import PublishMode
+from hpcbridge.agent.renewal import Renewal
+from hpcbridge.agent.rows import Item
+from hpcbridge.agent.spool import Spool
+from hpcbridge.config import AGENT_CONFIG, AgentConfig, load_agent_config
+from hpcbridge.daemon.pacing import Pace
+from hpcbridge.daemon.supervisor import Supervisor
+from hpcbridge.daemon.systemd import Notifier
+from hpcbridge.daemon.vitals import forbid_core_dumps, read_frontend
+from hpcbridge.daemon.worker import Worker
+from hpcbridge.errors import ConfigError, HpcbridgeError
+from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.identity.profile import Profile
+from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import PayloadType
+from hpcbridge.schedulers import SCHEDULERS
+from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.wire.client import Endpoint, LedgerClient
+from hpcbridge.wire.control import ControlServer
+from hpcbridge.wire.convert import encode
+from hpcbridge.wire.credentials import check_libraries
+
+logger = logging.getLogger(__name__)
+
+ABOUT_SECONDS = 600
+ENDED_SECONDS = 5
+HOUSEKEEPING_SECONDS = 300
+RENEWAL_SECONDS = 30
+_DAY_MS = 86_400_000
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; the exit status is that of interfaces.md: 78 configuration, 3 integrity, 70 input/output."""
+    options = _parse(arguments)
+    try:
+        config = load_agent_config(options.config)
+        _start_logging(config)
+        return _run(config)
+    except HpcbridgeError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sys.stderr.write(f"hpcbridged: {error}{hint}\n")
+        return error.exit_status
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="hpcbridged", description="Watches a cluster's scheduler and brings what changes to the ledger.")
+    parser.add_argument("--config", type=Path, default=AGENT_CONFIG, metavar="FILE", help=f"configuration (default: {AGENT_CONFIG})")
+    parser.add_argument("--version", action="version", version=f"hpcbridged {__version__}")
+    return parser.parse_args(arguments)
+
+
+def _start_logging(config: AgentConfig) -> None:
+    """To standard error: the journal adds the time and keeps it."""
+    logging.basicConfig(level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+
+
+def _run(config: AgentConfig) -> int:
+    forbid_core_dumps()
+    check_libraries()
+    identity, profile = _identity(config)
+    if config.scheduler.name not in SCHEDULERS:
+        raise ConfigError(f"[scheduler] name: {config.scheduler.name!r} is not one of {', '.join(SCHEDULERS)}")
+    keep_ms = config.spool.keep_days * _DAY_MS
+    with (
+        Spool(config.spool_path, cluster=config.cluster.name, quota_bytes=config.spool.quota_bytes, keep_ms=keep_ms) as spool,
+        LedgerClient(_endpoints(config, profile), identity) as client,
+    ):
+        _check_belongs(spool, profile, config)
+        return _Daemon(config, identity, spool, client).run()
+
+
+def _identity(config: AgentConfig) -> tuple[KeyDirectory, Profile]:
+    identity = KeyDirectory(config.identity_directory)
+    if not identity.is_enrolled():
+        raise ConfigError(
+            f"{identity.path}: this frontend is not enrolled",
+            hint=f"get a token from the ledger's admin, then: hpcbridgectl --identity {identity.path} enrol --installation NAME",
+        )
+    identity.load_key()
+    return identity, identity.load_profile()
+
+
+def _endpoints(config: AgentConfig, profile: Profile) -> tuple[Endpoint, ...]:
+    """Those of the configuration, else those told at enrolment."""
+    if config.ledger:
+        return tuple(Endpoint(each.address, each.server_name or profile.server_name) for each in config.ledger)
+    return tuple(Endpoint(address, profile.server_name) for address in profile.ledger_addresses)
+
+
+def _check_belongs(spool: Spool, profile: Profile, config: AgentConfig) -> None:
+    """A spool speaks of one chain of numbers on one ledger about one cluster; mixing them would lose all three."""
+    owner = f"{profile.origin} {profile.submitter} {config.cluster.name}"
+    known = spool.meta("owner")
+    if known is None:
+        spool.set_meta("owner", owner.encode())
+    elif known.decode() != owner:
+        raise ConfigError(
+            f"{spool.path} is the spool of {known.decode()!r}, not of {owner!r}",
+            hint="name, identity or ledger changed: move the old spool away first, unless that was a mistake",
+        )
+
+
+class _Daemon:
+    """All parts of one running agent."""
+
+    def __init__(self, config: AgentConfig, identity: KeyDirectory, spool: Spool, client: LedgerClient) -> None:
+        self._config = config
+        self._spool = spool
+        self._client = client
+        self._started_at = _now()
+        self._observations = Observations()
+        self._supervisor = Supervisor(
+            clock=time.monotonic,
+            jitter=random.random,
+            notifier=Notifier(os.environ),
+            check=spool.probe,
+            status=self._status_line,
+        )
+        stopping = self._supervisor.stopping
+        cluster = config.cluster.name
+        self._memory = Memory(
+            spool,
+            Publication(mode=PublishMode(config.publish.mode), owners=frozenset(config.publish.owners)),
+            patience=Patience(grace_ms=config.spool.vanished_grace_seconds * 1000),
+            random_bytes=secrets.token_bytes,
+            stored=self._wake_gateway,
+        )
+        self._renewal = Renewal(identity, clock=_now, renewed=self._renewed)
+        self._gateway = Gateway(
+            spool,
+            self._memory,
+            client,
+            identity,
+            cluster=cluster,
+            stopping=stopping,
+            clock=_now,
+            random_bytes=secrets.token_bytes,
+            evidence=config.state_directory,
+            renew_soon=self._renew_soon,
+        )
+        self._listener = Listener(
+            client, spool, self._memory, member=self._gateway.profile.submitter.member, cluster=cluster, stopping=stopping
+        )
+        self._monitor = Monitor(
+            _runner(config),
+            SCHEDULERS[config.scheduler.name](cluster),
+            self._memory,
+            spool,
+            self._observations,
+            cluster=cluster,
+            scheduler_name=config.scheduler.name,
+            stopping=stopping,
+            clock=_now,
+            read_frontend=read_frontend,
+            stored=self._wake_gateway,
+        )
+        self._workers = self._add_workers()
+
+    def run(self) -> int:
+        """Runs until stopped; the exit status."""
+        self._register()
+        control = ControlServer(
+            self._config.control.socket, handlers(self._parts()), acting=ACTING, group=self._config.control.group
+        )
+        control.start()
+        closer = threading.Thread(target=self._end_streams, name="closer", daemon=True)
+        closer.start()
+        try:
+            return self._supervisor.run()
+        finally:
+            with contextlib.suppress(OSError):
+                control.close()
+
+    def _add_workers(self) -> dict[str, Worker]:
+        intervals, monitor = self._config.intervals, self._monitor
+        limit = 2.0 * self._config.scheduler.timeout_seconds + 60
+        asks = {
+            "about": (monitor.ask_about, ABOUT_SECONDS),
+            "jobs": (monitor.ask_jobs, intervals.jobs),
+            "ended": (monitor.ask_ended, min(ENDED_SECONDS, intervals.jobs)),
+            "nodes": (monitor.ask_nodes, intervals.nodes),
+            "queues": (monitor.ask_queues, intervals.queues),
+            "vitals": (monitor.read_vitals, intervals.vitals),
+            "samples": (monitor.sample, intervals.cluster_state),
+            "housekeeping": (self._keep_house, HOUSEKEEPING_SECONDS),
+        }
+        add = self._supervisor.add
+        workers = {
+            name: add(name, step, pace=Pace(interval_seconds=seconds), limit_seconds=limit) for name, (step, seconds) in asks.items()
+        }
+        often = Pace(interval_seconds=RENEWAL_SECONDS, longest_pause_seconds=60.0)
+        workers["renewal"] = add("renewal", self._renewal.run, pace=often, limit_seconds=180)
+        stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=60.0, breaks_after=1_000_000)
+        workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
+        workers["listener"] = add("listener", self._listener.run, pace=stream, limit_seconds=180)
+        self._gateway.beat_with(workers["gateway"].beat)
+        self._listener.beat_with(workers["listener"].beat)
+        return workers
+
+    def _parts(self) -> Parts:
+        return Parts(
+            config=self._config,
+            started_at=self._started_at,
+            spool=self._spool,
+            memory=self._memory,
+            observations=self._observations,
+            gateway=self._gateway,
+            client=self._client,
+            certificate=self._renewal.certificate,
+            workers=self._supervisor.statuses,
+            hurry=self._hurry,
+            clock=_now,
+            monotonic=time.monotonic,
+            log_key=KeyDirectory(self._config.identity_directory).load_log_public_key(),
+        )
+
+    def _register(self) -> None:
+        """`[cluster]` is sent when it differs from what the ledger answered to last."""
+        content = encode(self._config.registration)
+        if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
+            return
+        self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())
+
+    def _keep_house(self) -> None:
+        self._spool.trim(at=_now())
+
+    def _wake_gateway(self) -> None:
+        self._gateway.wake()
+
+    def _renew_soon(self) -> None:
+        self._renewal.soon()
+        self._workers["renewal"].hurry()
+
+    def _renewed(self) -> None:
+        self._gateway.use_new_certificate()
+        self._workers["gateway"].hurry()
+
+    def _hurry(self) -> None:
+        """A person asks: look at the jobs and try to send, now."""
+        self._workers["jobs"].hurry()
+        self._workers["gateway"].hurry()
+        self._gateway.wake()
+
+    def _end_streams(self) -> None:
+        """Streams wait for the ledger, not for our stop event; somebody has to end them."""
+        self._supervisor.stopping.wait()
+        self._gateway.wake()
+        self._listener.close()
+
+    def _status_line(self) -> str:
+        snapshot, gateway = self._observations.snapshot, self._gateway.status
+        jobs = "?" if snapshot.jobs is None else str(len(snapshot.jobs))
+        scheduler = {True: "answers", False: "does not answer", None: "not asked yet"}[snapshot.reachable]
+        return f"{jobs} jobs; scheduler {scheduler}; ledger {'connected' if gateway.connected else 'not connected'}"
+
+
+def _runner(config: AgentConfig) -> ScriptRunner:
+    section = config.scheduler
+    return ScriptRunner(
+        section.scripts,
+        scheduler=section.name,
+        environment=section.environment,
+        timeout_seconds=section.timeout_seconds,
+        max_bytes=section.max_report_bytes,
+    )
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1_000_000
