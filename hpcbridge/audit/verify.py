@@ -113,7 +113,6 @@ class Verified:
 class _Key:
     """A key as the log entered it. A system node's key has no certificate and never expires."""
 
-    submitter: Submitter
     public_key: bytes
     certificate: CertificateFacts | None
     revoked: bool = False
@@ -153,7 +152,8 @@ class LogVerifier:
             raise LogFault(None, f"the pinned CA is of {self._authority.origin!r}, not of {pins.origin!r}")
         self._tree = CompactRange()
         self._roots = bytearray(self._tree.root())
-        self._keys: dict[bytes, _Key] = {}
+        self._keys: dict[Submitter, _Key] = {}
+        self._entered: set[bytes] = set()
         self._chains: dict[Submitter, _Chain] = {}
         self._nodes: set[Submitter] = set()
         self._disputes: list[Dispute] = []
@@ -221,8 +221,7 @@ class LogVerifier:
         entry = decode(Entry, leaf)
         if entry.index != index:
             raise LogFault(index, f"it says it is entry {entry.index}")
-        if not self._at <= entry.at <= MAX_INSTANT:
-            raise LogFault(index, f"its time {entry.at} is before {self._at}, the time of the entry before it")
+        self._verify_time(index, entry.at)
         if len(entry.effects_hash) != HASH_BYTES or not entry.outcomes or len(entry.envelope) > MAX_ENVELOPE_BYTES:
             raise LogFault(index, "it has no outcome, no hash of its effects, or an envelope over the limit")
         envelope = decode(Envelope, entry.envelope)
@@ -242,6 +241,10 @@ class LogVerifier:
         self._at = entry.at
         return entry
 
+    def _verify_time(self, index: int, at: Instant) -> None:
+        if not self._at <= at <= MAX_INSTANT:
+            raise LogFault(index, f"its time {at} is before {self._at}, the time of the entry before it")
+
     def _enter_genesis(self, envelope: Envelope, payload: Payload) -> None:
         body = _body(envelope, payload, Genesis)
         if body is None:
@@ -250,22 +253,23 @@ class LogVerifier:
             raise LogFault(0, "Genesis names another origin, log key or CA than are pinned here", hint="was the ledger set up anew?")
         for node in body.system_nodes:
             self._nodes.add(node.submitter)
-            self._keys[key_id(node.public_key)] = _Key(node.submitter, node.public_key, None)
+            self._entered.add(key_id(node.public_key))
+            self._keys[node.submitter] = _Key(node.public_key, None)
 
     def _verify_signer(self, index: int, envelope: Envelope, *, submitter: Submitter, at: Instant) -> None:
-        key = self._keys.get(envelope.key_id)
+        key = self._keys.get(submitter)  # never by the envelope's own hint
         if key is None and self._hidden:
             own = self.pins.own_key
             if own is None or key_id(own) != envelope.key_id:
                 self._unproven += 1
                 return
-            key = _Key(submitter, own, None)
-        if key is None or key.submitter != submitter:
-            raise LogFault(index, f"the log never entered the key of its envelope for {submitter}")
+            key = _Key(own, None)
+        if key is None:
+            raise LogFault(index, f"the log never entered a key for {submitter}")
         if key.revoked:
             raise LogFault(index, f"the key of {submitter} was revoked before")
-        if key.certificate is not None and not key.certificate.not_before_at <= at < key.certificate.not_after_at:
-            raise LogFault(index, f"the certificate of {submitter} was not valid at the time of this entry")
+        if key.certificate is not None and at >= key.certificate.not_after_at:
+            raise LogFault(index, f"the certificate of {submitter} had expired by then")
         try:
             verify_envelope(envelope, key.public_key)
         except SignatureInvalid as error:
@@ -322,23 +326,22 @@ class LogVerifier:
                 self._revoke(_body(envelope, payload, Revocation))
 
     def _enter_key(self, index: int, body: Enrolment | Renewal | None) -> None:
+        """An installation has one key at a time, and a key is entered once."""
         if body is None:
             return
         facts = body.facts
         verify_issued(facts, self.pins.authority)
-        id_ = key_id(facts.public_key)
-        known = self._keys.get(id_)
-        if known is not None and known.submitter != facts.submitter:
-            raise LogFault(index, f"the key of {known.submitter} is entered for {facts.submitter}")
-        if known is not None and known.revoked:
-            raise LogFault(index, f"the revoked key of {known.submitter} is entered again")
-        if isinstance(body, Renewal) and known is None and not self._hidden:
-            raise LogFault(index, f"a renewal for {facts.submitter} of a key that was never entered")
-        self._keys[id_] = _Key(facts.submitter, facts.public_key, facts)
+        id_, before = key_id(facts.public_key), self._keys.get(facts.submitter)
+        if isinstance(body, Enrolment) and id_ in self._entered:
+            raise LogFault(index, f"a key that was entered before is entered again, for {facts.submitter}")
+        if isinstance(body, Renewal) and not self._hidden and (before is None or before.public_key != facts.public_key or before.revoked):
+            raise LogFault(index, f"a renewal for {facts.submitter} of a key that is not its own, or revoked")
+        self._entered.add(id_)
+        self._keys[facts.submitter] = _Key(facts.public_key, facts)
 
     def _revoke(self, body: Revocation | None) -> None:
-        for key in self._keys.values():
-            if body is not None and key.submitter.member == body.member and body.installation in (None, key.submitter.installation):
+        for submitter, key in self._keys.items():
+            if body is not None and submitter.member == body.member and body.installation in (None, submitter.installation):
                 key.revoked = True
 
     def _append(self, hash_: bytes) -> None:
