@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacct", "sacctmgr")
@@ -61,7 +62,7 @@ class PrivateSlurm:
         """For ScriptRunner and for commands."""
         return {"PATH": _PATH, "SLURM_CONF": str(self.configuration)}
 
-    def __enter__(self) -> PrivateSlurm:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -170,7 +171,8 @@ class PrivateSlurm:
         )  # fmt: skip
         client = ["mariadb", "--no-defaults", f"--socket={database}", "-e"]
         wait_until(lambda: self._succeeds([*client, "SELECT 1"]), timeout=_READY_SECONDS, what="mariadbd")
-        self.run([*client, "CREATE DATABASE slurm; CREATE USER slurm@localhost IDENTIFIED BY 'private'; GRANT ALL ON slurm.* TO slurm@localhost"])
+        owner = "CREATE USER slurm@localhost IDENTIFIED BY 'private'; GRANT ALL ON slurm.* TO slurm@localhost"
+        self.run([*client, f"CREATE DATABASE slurm; {owner}"])
         path = self.directory / "slurmdbd.conf"
         path.write_text(
             f"AuthType=auth/munge\nAuthInfo=socket={self._sockets / 'munge'}\nDbdHost=localhost\nDbdPort={self._ports[1]}\nSlurmUser=root\n"
@@ -251,7 +253,13 @@ class PrivateSlurm:
     def _spawn(self, name: str, argv: Sequence[str], **environment: str) -> None:
         with (self.directory / "log" / f"{name}.out").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                argv, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                argv,
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
             )
 
     def _end(self, name: str, *, number: signal.Signals = signal.SIGTERM) -> None:

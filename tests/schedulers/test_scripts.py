@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -64,13 +66,13 @@ def test_without_a_group_of_its_own_a_child_would_stay(fake: FakeScheduler, monk
     """Negative control: the defence is the signal to the whole group."""
     fake.script("jobs", fake_scheduler.LEAVE_STUBBORN_CHILD)
     real = scripts._signal_group
-    monkeypatch.setattr(scripts, "_signal_group", lambda group, number: __import__("os").kill(group, number))
+    monkeypatch.setattr(scripts, "_signal_group", os.kill)
     with pytest.raises((ScriptTimedOut, ProcessLookupError)):
         _runner(fake).run("jobs")
     left = fake.group_members("jobs")
     assert left
     monkeypatch.undo()
-    real(int((fake.directory / "jobs.pid").read_text()), scripts.signal.SIGKILL)
+    real(int((fake.directory / "jobs.pid").read_text()), signal.SIGKILL)
 
 
 def test_a_script_that_prints_for_ever_is_stopped_at_the_cap(fake: FakeScheduler) -> None:
