@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from hpcbridge.errors import ConfigError, SchedulerError, ScriptTimedOut
+from hpcbridge.errors import SchedulerError, ScriptTimedOut
 from hpcbridge.schedulers.report import Report
 
 MAX_STDERR_BYTES = 256 << 10
@@ -50,8 +50,8 @@ class ScriptRunner:
     def run(self, query: str, arguments: Sequence[str] = (), *, stopping: threading.Event | None = None) -> Report:
         """Runs one script to its end; a non-zero exit status is part of the report and no error here.
 
-        Raises ScriptTimedOut, ConfigError for a script that is missing or may not be run, and SchedulerError for too much output, for a
-        query that is still running, and when `stopping` was set.
+        Raises ScriptTimedOut, and SchedulerError for a script that is missing or may not be run, too much output, a query that is
+        still running, and when `stopping` was set.
         """
         argv = (str(self._script(query)), *map(_checked, arguments))
         with self._alone(query), self._started(argv) as process:
@@ -60,10 +60,10 @@ class ScriptRunner:
 
     def _script(self, query: str) -> Path:
         if not _QUERY.match(query):
-            raise ConfigError(f"{query[:40]!r} is not the name of a query")
+            raise SchedulerError(f"{query[:40]!r} is not the name of a query")
         script = self._directory / query
         if not script.is_file():
-            raise ConfigError(f"{script}: no such script", hint="[scheduler] names the folder of the collecting scripts")
+            raise SchedulerError(f"{script}: no such script", hint="[scheduler] names the folder of the collecting scripts")
         return script
 
     @contextlib.contextmanager
@@ -92,7 +92,7 @@ class ScriptRunner:
                 close_fds=True,
             )
         except OSError as error:
-            raise ConfigError(f"{argv[0]}: cannot be run: {error.strerror}", hint="is it executable, with a #! line?") from error
+            raise SchedulerError(f"{argv[0]}: cannot be run: {error.strerror}", hint="is it executable, with a #! line?") from error
         try:
             yield process
         finally:

@@ -110,6 +110,7 @@ class SlurmScheduler:
             columns = record.split(separator)
             try:
                 read = job_from_sacct(self._cluster, columns)
+                _question(read[0], columns[1], job_ids)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=columns[0]))
             else:
@@ -194,7 +195,10 @@ def _nonce(pattern: re.Pattern[str], report: Report, header: str, first: str) ->
 
 
 def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]:
-    """Line number, elapsed time and the rest of each record; a line without the nonce continues the name before it."""
+    """Line number, elapsed time and the rest of each record; a line without the nonce continues the name before it.
+
+    Nobody who chooses a name knows the nonce, so a whole record anywhere else than at the begin of a line means damage.
+    """
     separator = f"|{nonce}|"
     number, elapsed, rest = 0, "", ""
     for position, line in enumerate(lines[1:], 2):
@@ -203,12 +207,19 @@ def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]
             if number:
                 yield number, elapsed, rest
             number, elapsed, rest = position, first, after
+            _check_alone(after.partition(separator)[2], position, line)
         elif number:
+            _check_alone(after, position, line)
             rest = f"{rest}\n{line}"
         else:
             raise ReportUnreadable("a line before the first record", line_number=position, line=escape_text(line))
     if number:
         yield number, elapsed, rest
+
+
+def _check_alone(text: str, position: int, line: str) -> None:
+    if text.count("|") >= len(SQUEUE_HEADER) - 1:
+        raise ReportUnreadable("a record that does not begin a line", line_number=position, line=escape_text(line))
 
 
 def _blocks_with(lines: Sequence[str], separator: str) -> Iterator[tuple[int, str]]:
@@ -254,8 +265,11 @@ def _first(pattern: re.Pattern[str], record: str) -> str:
 
 
 def _question(job: Job, raw_id: str, job_ids: Sequence[str]) -> str:
-    """The id that this record answers. Asking for an array or a heterogeneous job as a whole is answered by each of its parts."""
-    if not job_ids:
+    """The id that this record answers. Asking for an array or a heterogeneous job as a whole is answered by each of its parts.
+
+    Without ids, or with a range among them (its members answer), nothing can be compared.
+    """
+    if not job_ids or any("[" in job_id for job_id in job_ids):
         return job.job_id
     for candidate in (job.job_id, raw_id, job.array_job_id, job.het_job_id):
         if candidate is not None and candidate in job_ids:

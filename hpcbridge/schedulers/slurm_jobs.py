@@ -76,10 +76,12 @@ def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRe
 def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
     """From the 23 columns of `ended`. Live words become UNDETERMINED: sacct said PENDING while a job ran."""
     _check_columns(columns, SACCT_HEADER)
-    (job_id, _raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
+    (job_id, raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
      _cpu_time, allocated_cpus, node_count, allocated, requested, node_list, owner, account, queue, name) = columns  # fmt: skip
+    if not raw_id.isdecimal() or (job_id.isdecimal() and job_id != raw_id):
+        raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
     resources = parse_resources(allocated) or parse_resources(requested)
-    job, known = _job(
+    return _job(
         cluster,
         job_id,
         native_state=native_state,
@@ -102,7 +104,6 @@ def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
         restarts=None,
         believes_live=False,
     )
-    return job, known
 
 
 _SCONTROL_HEAD = re.compile(
@@ -249,7 +250,7 @@ def _job(
         het_index=int(component) if component else None,
         state=state,
         outcome=outcome,
-        native_state=escape_text(native_state, limit=64),
+        native_state=_text(native_state, 64) or "",
         reason=None if reason == "None" else _text(reason, 256),
         owner=_text(owner, 64),
         account=_text(account, 64),

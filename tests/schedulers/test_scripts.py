@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.errors import ConfigError, ReportUnreadable, SchedulerError, ScriptTimedOut
+from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptTimedOut
 from hpcbridge.schedulers import scripts
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.schedulers.slurm import SlurmScheduler
@@ -118,10 +118,10 @@ def test_one_query_runs_once_at_a_time_and_others_are_not_disturbed(fake: FakeSc
 
 
 def test_missing_and_unusable_scripts_name_the_file(fake: FakeScheduler) -> None:
-    with pytest.raises(ConfigError, match="fake/jobs: no such script"):
+    with pytest.raises(SchedulerError, match="fake/jobs: no such script"):
         _runner(fake).run("jobs")
     fake.script("jobs", "exit 0").chmod(0o644)
-    with pytest.raises(ConfigError, match="cannot be run"):
+    with pytest.raises(SchedulerError, match="cannot be run"):
         _runner(fake).run("jobs")
 
 
