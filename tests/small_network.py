@@ -75,10 +75,8 @@ class SmallNetwork:
             for state, outcome in _STEPS:
                 network.change(provider, str(100 + number), state, outcome)
             network.log.tick()
-        network.log.submit(
-            network.one,
-            job_changes("one", job("one", "900", JobState.RUNNING), job("two", "901", JobState.RUNNING), job("one", "902", JobState.QUEUED)),
-        )
+        mixed = (job("one", "900", JobState.RUNNING), job("two", "901", JobState.RUNNING), job("one", "902", JobState.QUEUED))
+        network.log.submit(network.one, job_changes("one", *mixed))
         network.drain(network.two, "n1")
         network.log.start_epoch(network.two, EpochReason.LOST, number=2)
         network.see(network.two)
@@ -96,9 +94,7 @@ class SmallNetwork:
         return self.log.submit(provider, job_changes(cluster, job(cluster, job_id, state, outcome), at=self.log.at))
 
     def drain(self, provider: Signer, node: str) -> Entry:
-        change = NodeChange(
-            node=node, availability=Availability.DRAINED, native_state="DRAINED", reason="disk", observed_at=self.log.at
-        )
+        change = NodeChange(node=node, availability=Availability.DRAINED, native_state="DRAINED", reason="disk", observed_at=self.log.at)
         return self.log.submit(provider, NodeChanges(cluster=CLUSTERS[provider.submitter.member], changes=(change,)))
 
     def see(self, signer: Signer) -> None:

@@ -29,7 +29,8 @@ from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory, read_file, write_file
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.ledger.merkle import verify_consistency
-from hpcbridge.model.entries import Checkpoint
+from hpcbridge.ledger.receipt import receipt_from_text
+from hpcbridge.model.entries import Checkpoint, Receipt
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.wire.client import LedgerClient
 from hpcbridge.wire.generated import ledger_pb2
@@ -38,6 +39,7 @@ FRESH_MS = 180_000
 """The ledger ticks every 60 s; after three missing ticks what it shows may be old."""
 _SEEN = "checkpoint"
 CHAIN_FILE = "chain.json"
+RECEIPTS = "receipts"
 _TELL = "Keep this identity's directory and whatever the ledger sent as evidence, and tell the admins and other members."
 
 
@@ -84,7 +86,7 @@ def verify(context: Context, file: Path | None) -> None:
     """Prove a live ledger as far as you may read it, or an exported FILE without any network."""
     identity = reading_identity(context, offline=file is not None)
     pins = pins_of(identity)
-    seen = load_seen(identity, pins)
+    seen = (*load_seen(identity, pins), *(receipt.checkpoint for receipt in kept_receipts(identity, pins)))
     verified = verify_file(file, pins, seen=seen) if file is not None else verify_live(context.ledger_client(), identity, pins, seen=seen)
     _print_verified(context, verified, seen)
 
@@ -197,6 +199,15 @@ def load_seen(identity: KeyDirectory, pins: Pins) -> tuple[Checkpoint, ...]:
         raise BadData(f"{path}: {error}", hint="by this file a rollback is noticed: find out why it is damaged") from error
 
 
+def kept_receipts(identity: KeyDirectory, pins: Pins) -> Iterator[Receipt]:
+    """What this identity got for its own transactions. Whatever continues their checkpoints contains their entries."""
+    for path in sorted((identity.path / RECEIPTS).glob("*.tlog-proof")):
+        try:
+            yield receipt_from_text(path.read_text(encoding="utf-8"), pins.origin, pins.log_key)
+        except (BadData, IntegrityError, OSError, UnicodeDecodeError) as error:
+            raise BadData(f"{path}: {error}", hint="a kept receipt was damaged: find out how, then move it away") from error
+
+
 def save_seen(identity: KeyDirectory, checkpoint: Checkpoint) -> None:
     """Keeps a verified checkpoint for the next time."""
     write_file(identity.path / _SEEN, checkpoint.note.encode())
@@ -293,7 +304,7 @@ def _in_words(verified: Verified, facts: Mapping[str, Any]) -> Iterator[tuple[st
     else:
         yield "replay", "every outcome and every effect is what the rules say"
     if facts["compared_with_size"] is not None:
-        yield "history", f"continues the {facts['compared_with_size']} entries seen before"
+        yield "history", f"continues the {facts['compared_with_size']} entries seen before, and contains what receipts are kept of"
 
 
 def _time(at: Instant | None) -> str | None:

@@ -18,9 +18,9 @@ import click
 from hpcbridge.audit.export import leaves_of_chunks
 from hpcbridge.audit.verify import Pins
 from hpcbridge.ctl.context import Context, output_option, pass_context
-from hpcbridge.ctl.ledger import current_checkpoint, pins_of, reading_identity
-from hpcbridge.ctl.output import Column, print_facts, print_json, print_table
-from hpcbridge.errors import BadData, HpcbridgeError, IntegrityError, Refused, SignatureInvalid
+from hpcbridge.ctl.ledger import RECEIPTS, current_checkpoint, pins_of, reading_identity
+from hpcbridge.ctl.output import Column, note, print_facts, print_json, print_table
+from hpcbridge.errors import BadData, HpcbridgeError, IntegrityError, LedgerUnavailable, Refused, SignatureInvalid
 from hpcbridge.identity.certificates import key_id
 from hpcbridge.identity.sealing import verify_envelope
 from hpcbridge.ledger.receipt import receipt_from_text, receipt_to_text
@@ -77,13 +77,7 @@ def show(context: Context, id_: str, *, by_job: bool, save: Path | None) -> None
 def verify(context: Context, file: Path) -> None:
     """Verify a receipt with the pinned keys; needs no network."""
     pins = pins_of(reading_identity(context, offline=True))
-    try:
-        text = file.read_bytes().decode()
-    except OSError as error:
-        raise BadData(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadData(f"{file}: not a receipt: it is not text") from error
-    _print(context, verify_text(text, pins, name=str(file)))
+    _print(context, verify_text(_read(file), pins, name=str(file)))
 
 
 def verify_text(text: str, pins: Pins, *, name: str) -> Findings:
@@ -170,7 +164,14 @@ def _fetch(context: Context, pins: Pins, id_: str, *, by_job: bool) -> Receipt:
 
 
 def _by_index(context: Context, pins: Pins, index: int) -> Receipt:
-    message = context.ledger_client().call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
+    try:
+        message = context.ledger_client().call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
+    except LedgerUnavailable:
+        kept = context.keys().path / RECEIPTS / f"{index}.tlog-proof"
+        if not kept.exists():
+            raise
+        note("the ledger is not reachable; this is the receipt as it was kept here")
+        return verify_text(_read(kept), pins, name=str(kept)).receipt
     receipt = read_receipt(message, message.checkpoint.note, origin=pins.origin, log_public_key=pins.log_key)
     if receipt.index != index:
         raise IntegrityError(f"asked for the receipt of entry {index}, the ledger sent one of {receipt.index}")
@@ -196,6 +197,15 @@ def _readable_entries(context: Context, pins: Pins) -> Iterator[OpenedLeaf]:
     for leaf in leaves_of_chunks(client.read_entries(0, checkpoint.size), checkpoint.size):
         if isinstance(leaf, bytes):
             yield open_leaf(leaf)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path}: not a receipt: it is not text") from error
 
 
 def _save(path: Path, text: str) -> None:
