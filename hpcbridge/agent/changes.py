@@ -328,8 +328,8 @@ def find_end(job: Job, records: Sequence[Job]) -> Job | None:
     elif len(runs) != 1:
         return None
     restarts = job.restarts
-    for run, following in zip(runs, [*runs[1:], None], strict=True):
-        if following is not None and _goes_on(run, following):
+    for place, run in enumerate(runs):
+        if place + 1 < len(runs) and _goes_on(run, runs[place + 1]):
             restarts = (restarts or 0) + 1
             continue
         if not run.state.ended:

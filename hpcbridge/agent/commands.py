@@ -128,7 +128,7 @@ def _status(parts: Parts) -> Json:
 
 
 def _worker(parts: Parts, status: WorkerStatus) -> Json:
-    ran = status.steps or status.failures
+    ran = status.phase is not Phase.IDLE
     ago_ms = int((parts.monotonic() - status.beat_at) * 1000)
     return {
         "name": status.name,

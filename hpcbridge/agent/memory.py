@@ -99,8 +99,13 @@ class Memory:
         with self._changing():
             return tuple(each for each in self._missing.values() if each.next_at <= at)
 
-    def settle_jobs(self, missing: Iterable[MissingJob], records: Sequence[Job] | None, *, at: Instant) -> int:
-        """Judges vanished jobs by the records of accounting (None: it did not answer); how many are settled."""
+    def settle_jobs(
+        self, missing: Iterable[MissingJob], records: Sequence[Job] | None, *, unreadable: Collection[str] = (), at: Instant
+    ) -> int:
+        """Judges vanished jobs by the records of accounting (None: it did not answer); how many are settled.
+
+        Of the ids in `unreadable` accounting said something that could not be read, which is no answer either.
+        """
         with self._changing():
             items: list[Item] = []
             kept: list[MissingJob] = []
@@ -111,7 +116,8 @@ class Memory:
             for each in missing:
                 if each.key not in self._missing:
                     continue
-                known = None if records is None else by_id.get(each.job.job_id, ())
+                answered = records is not None and each.job.job_id not in unreadable
+                known = by_id.get(each.job.job_id, []) if answered else None
                 verdict = settle(self._missing[each.key], known, at=at, patience=self._patience)
                 if verdict.change is not None:
                     items.append(self._item(verdict.change, {}))

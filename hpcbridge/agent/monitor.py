@@ -24,7 +24,7 @@ from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import PayloadType
-from hpcbridge.schedulers.report import Problem, ProblemKind, Report, Scheduler
+from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report, Scheduler
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.wire.convert import encode
 
@@ -89,9 +89,11 @@ class Monitor:
         due = self._memory.due(self._clock())
         for start in range(0, len(due), IDS_PER_QUERY):
             part = due[start : start + IDS_PER_QUERY]
-            records = self._accounting(part)
-            settled = self._memory.settle_jobs(part, records, at=self._clock())
-            logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), records is not None, settled)
+            answer = self._accounting(part)
+            records = None if answer is None else answer.records
+            unreadable = {problem.subject for problem in answer.problems if problem.subject} if answer is not None else set()
+            settled = self._memory.settle_jobs(part, records, unreadable=unreadable, at=self._clock())
+            logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answer is not None, settled)
 
     def ask_nodes(self) -> None:
         """All nodes; changes of availability go to the spool."""
@@ -124,8 +126,8 @@ class Monitor:
         self._spool.store((item,), at=state.observed_at)
         self._stored()
 
-    def _accounting(self, missing: Sequence[MissingJob]) -> tuple[Job, ...] | None:
-        """Records of these jobs from accounting, else from the fallback; None if neither answered."""
+    def _accounting(self, missing: Sequence[MissingJob]) -> Answer[Job] | None:
+        """What accounting says of these jobs, else from the fallback; None if neither answered."""
         ids = sorted({each.job.job_id for each in missing})
         about = self._observations.snapshot.about
         for name in ("ended", "ended_fallback") if about is None or about.accounting is not False else ("ended_fallback",):
@@ -136,7 +138,7 @@ class Monitor:
             except (SchedulerError, ConfigError) as error:
                 logger.info("accounting_failed query=%s error=%r", name, str(error)[:300])
             else:
-                return answer.records
+                return answer
         return None
 
     def set_reachable(self, *, reachable: bool) -> None:
