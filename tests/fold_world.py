@@ -195,11 +195,11 @@ class World:
         self.start(party)
         return party
 
-    def token(self, secret: bytes, name: str, role: Role, *, attributes: tuple[tuple[str, str], ...] = (), life_ms: int = 3_600_000) -> Token:
+    def token(
+        self, secret: bytes, name: str, role: Role, *, attributes: tuple[tuple[str, str], ...] = (), life_ms: int = 3_600_000
+    ) -> Token:
         """An admin's token by its secret."""
-        return Token(
-            digest=hashlib.sha256(secret).digest(), role=role, member=name, attributes=attributes, expires_at=self.at + life_ms
-        )
+        return Token(digest=hashlib.sha256(secret).digest(), role=role, member=name, attributes=attributes, expires_at=self.at + life_ms)
 
     def start_body(self, party: Party, reason: EpochReason = EpochReason.LOST, **changes: Any) -> EpochStart:
         """The EpochStart that fits what is on record."""
@@ -255,5 +255,3 @@ def job(job_id: str = "1", state: JobState = JobState.QUEUED, **fields: Any) -> 
 def job_changes(*jobs: Job, observed_at: int = START_AT, cluster: str = "c1") -> JobChanges:
     """A body of jobs observed at one moment."""
     return JobChanges(cluster=cluster, changes=tuple(JobChange(job=item, observed_at=observed_at) for item in jobs))
-
-

@@ -7,10 +7,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from hpcbridge.contract import access, epochs
+from hpcbridge.contract.records import StoredEpoch
 from hpcbridge.fold import Applied, fold
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.keys import new_key
@@ -157,8 +160,8 @@ def test_control_without_the_key_of_a_number_a_new_key_is_blamed(world: World, p
     again = reinstall(world, provider)
     honest = epochs.next_number
 
-    def forgetful(current, **arguments):
-        return dataclasses_replace(honest(current, **arguments), key_since=1)
+    def forgetful(current: StoredEpoch, **arguments: Any) -> StoredEpoch:
+        return msgspec.structs.replace(honest(current, **arguments), key_since=1)
 
     monkeypatch.setattr(epochs, "next_number", forgetful)
     world.must(again, job_changes(job("3")))
@@ -396,9 +399,3 @@ def read_genesis(world: World) -> Genesis:
     body = decode_body(PayloadType.GENESIS, decode(Payload, envelope.payload).body)
     assert isinstance(body, Genesis)
     return body
-
-
-def dataclasses_replace(record, **changes):
-    import msgspec
-
-    return msgspec.structs.replace(record, **changes)

@@ -142,7 +142,7 @@ def _registration_fault(body: Registration) -> str:
     if latitude is not None and longitude is not None and (abs(latitude) > 90_000_000 or abs(longitude) > 180_000_000):
         return f"{latitude}, {longitude} micro-degrees is no place on Earth"
     names = [(program.name, program.version) for program in body.programs]
-    if len(set(names)) != len(names) or len(names) > 1000:
+    if len(dict.fromkeys(names)) != len(names) or len(names) > 1000:
         return "programs: doubled, or more than 1000"
     for name, version in names:
         if not 1 <= len(name) <= 64 or len(version) > 64:

@@ -29,7 +29,7 @@ from hpcbridge.fold import Applied
 from hpcbridge.identity.keys import new_key
 from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
-from hpcbridge.model.identities import Caller, Role, Submitter
+from hpcbridge.model.identities import Caller, CertificateFacts, Role, Submitter
 from hpcbridge.model.nodes import Availability
 from hpcbridge.model.transactions import (
     Body,
@@ -51,7 +51,7 @@ from hpcbridge.model.transactions import (
 from tests.fold_world import DAY_MS, Party, World, job, job_changes
 
 BODIES: dict[PayloadType, Callable[[World], Body]] = {
-    PayloadType.GENESIS: lambda world: Genesis(
+    PayloadType.GENESIS: lambda _world: Genesis(
         origin="test",
         ca_certificate=b"",
         log_key=b"",
@@ -63,23 +63,23 @@ BODIES: dict[PayloadType, Callable[[World], Body]] = {
         contract_version=1,
         created_at=1,
     ),
-    PayloadType.TICK: lambda world: Tick(),
+    PayloadType.TICK: lambda _world: Tick(),
     PayloadType.TOKEN: lambda world: world.token(b"new", "newcomer", Role.USER),
-    PayloadType.ENROLMENT: lambda world: Enrolment(
+    PayloadType.ENROLMENT: lambda _world: Enrolment(
         token_digest=hashlib.sha256(b"waiting").digest(), facts=world.issue(Submitter("late", "x"), Role.USER, new_key())
     ),
     PayloadType.RENEWAL: lambda world: Renewal(facts=renewal(world)),
-    PayloadType.REVOCATION: lambda world: Revocation(member="victim", installation=None, reason=""),
-    PayloadType.DECISION: lambda world: Decision(name="victim", vetting=Vetting.SUSPENDED, note=""),
-    PayloadType.PARAMETERS: lambda world: Parameters(values=(("vet_members", 1),)),
-    PayloadType.REGISTRATION: lambda world: Registration(cluster="c1", login_address="other"),
-    PayloadType.CLUSTER_STATE: lambda world: ClusterState(cluster="c1", observed_at=1),
-    PayloadType.NODE_CHANGES: lambda world: NodeChanges(
+    PayloadType.REVOCATION: lambda _world: Revocation(member="victim", installation=None, reason=""),
+    PayloadType.DECISION: lambda _world: Decision(name="victim", vetting=Vetting.SUSPENDED, note=""),
+    PayloadType.PARAMETERS: lambda _world: Parameters(values=(("vet_members", 1),)),
+    PayloadType.REGISTRATION: lambda _world: Registration(cluster="c1", login_address="other"),
+    PayloadType.CLUSTER_STATE: lambda _world: ClusterState(cluster="c1", observed_at=1),
+    PayloadType.NODE_CHANGES: lambda _world: NodeChanges(
         cluster="c1", changes=(NodeChange(node="n1", availability=Availability.UP, native_state="IDLE", reason=None, observed_at=1),)
     ),
-    PayloadType.JOB_CHANGES: lambda world: job_changes(job()),
-    PayloadType.JOB_WATCH: lambda world: JobWatch(cluster="c1", job_id="1"),
-    PayloadType.GAP: lambda world: Gap(cluster="c1", reason="", since_at=1, until_at=2, count=None),
+    PayloadType.JOB_CHANGES: lambda _world: job_changes(job()),
+    PayloadType.JOB_WATCH: lambda _world: JobWatch(cluster="c1", job_id="1"),
+    PayloadType.GAP: lambda _world: Gap(cluster="c1", reason="", since_at=1, until_at=2, count=None),
 }
 EXPECTED: dict[Role, set[str]] = {
     Role.PROVIDER: {"REGISTRATION", "CLUSTER_STATE", "NODE_CHANGES", "JOB_CHANGES", "JOB_WATCH", "GAP"},
@@ -90,7 +90,7 @@ EXPECTED: dict[Role, set[str]] = {
 """Written by hand from the mission's table, not from the literal."""
 
 
-def renewal(world: World):
+def renewal(world: World) -> CertificateFacts:
     victim = world.parties["victim"]  # type: ignore[attr-defined]
     return world.issue(victim.submitter, Role.USER, victim.key, lifetime_ms=60 * DAY_MS)
 
@@ -150,7 +150,7 @@ def test_table_1_for_keys_that_are_not_valid(world: World) -> None:
         assert {code(world, party, body) for body in bodies.values()} == {RejectionCode.REVOKED}
 
 
-def code(world: World, party: Party, body: Body):
+def code(world: World, party: Party, body: Body) -> RetryCode | RejectionCode:
     answer = world.send(party, body)
     assert isinstance(answer, Retry | Rejected), answer
     return answer.code
@@ -200,19 +200,21 @@ def test_answers_to_those_who_may_not_see(world: World, provider: Party) -> None
     assert len(queries.clusters(view, world.caller(auditor))) == 2
     assert queries.member(view, world.caller(user), "ann", at=at).role is Role.USER
     assert queries.member(view, world.caller(auditor), "ann", at=at).installations[0].name == "main"
-    for ask in (
+    hidden: tuple[Callable[[], object], ...] = (
         lambda: queries.cluster(view, world.caller(other), "c1"),
         lambda: queries.jobs(view, world.caller(other), "c1"),
         lambda: queries.nodes(view, world.caller(other), "c1"),
         lambda: queries.gaps(view, world.caller(other), "c1"),
         lambda: queries.member(view, world.caller(user), "siteone", at=at),
-    ):
+    )
+    for ask in hidden:
         with pytest.raises(Refused, match="NOT_FOUND"):
             ask()
-    for ask in (
+    forbidden: tuple[Callable[[], object], ...] = (
         lambda: queries.clusters(view, world.caller(user)),
         lambda: queries.members(view, world.caller(provider), at=at),
         lambda: queries.jobs(view, world.caller(user), "c1"),
-    ):
+    )
+    for ask in forbidden:
         with pytest.raises(Refused, match="NOT_PERMITTED"):
             ask()

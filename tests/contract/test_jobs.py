@@ -58,7 +58,8 @@ def test_steps(world: World, provider: Party, steps: list[JobState], last: str) 
 
 
 def test_null_queue_run_end(world: World, provider: Party) -> None:
-    for place, fields in enumerate(({"state": Q}, {"state": R, "nodes": ("n1",)}, {**DONE, "exit_code": 0, "nodes": ("n1",)})):
+    steps: list[dict[str, Any]] = [{"state": Q}, {"state": R, "nodes": ("n1",)}, {**DONE, "exit_code": 0, "nodes": ("n1",)}]
+    for place, fields in enumerate(steps):
         assert tell(world, provider, after=place, **fields) == "ACCEPTED"
     assert events(world) == [(None, "QUEUED"), (Phase.QUEUE, "RUNNING"), (Phase.RUN, "DONE")]
     assert record(world, provider) == job(**DONE, exit_code=0, nodes=("n1",))

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Drafts, layers, the hash over effects, and the bytes of records."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcbridge.contract.jobrecords import FIELDS, HEAD, HEAD_BYTES, decode_job, encode_fields, fields_of
+from hpcbridge.contract.records import ClusterRecord, decode_word, encode_word
+from hpcbridge.contract.state import Draft, MemoryState, Write, effects_hash, prefix_end, scan_all
+from hpcbridge.model.clusters import ClusterState, Queue, Registration, Vetting
+from hpcbridge.model.entries import Event, EventType
+from hpcbridge.model.jobs import Job, JobState, Outcome
+
+keys = st.text("abc", min_size=1, max_size=3).map(lambda text: f"k/{text}")
+changes = st.lists(st.tuples(keys, st.none() | st.binary(max_size=2)), max_size=20)
+
+
+@given(st.tuples(changes, changes, changes), st.tuples(keys, keys), st.integers(1, 10))
+def test_layers_scan_like_one_map(layers: tuple[list[Write], list[Write], list[Write]], ends: tuple[str, str], limit: int) -> None:
+    (lower, upper, own), (start, stop) = layers, ends
+    below = MemoryState()
+    below.write(lower)
+    layer = MemoryState(below)
+    layer.scan("k/", "k0", 1)
+    layer.write(upper)
+    draft = Draft(layer)
+    for key, value in own:
+        if value is None:
+            draft.remove(key)
+        else:
+            draft.put(key, value)
+    model = dict([*lower, *upper, *own])
+    expected = sorted((key, value) for key, value in model.items() if value is not None and start <= key < stop)[:limit]
+    assert list(draft.scan(start, stop, limit)) == expected
+    assert {key: draft.get(key) for key in model} == model
+    assert scan_all(draft, "k/", page=3) == sorted((key, value) for key, value in model.items() if value is not None)
+
+
+def test_audiences_count_without_holes_and_nothing_leaks_before_effects() -> None:
+    state = MemoryState()
+    for first in (1, 3):
+        draft = Draft(state)
+        for name in ("b", "a", "b"):
+            draft.tell(EventType.GAP_REPORTED, name, subject="s", body=b"")
+        effects = draft.effects((), ())
+        assert [event.audience_number for event in effects.events if event.audience == "b"] == [first, first + 1]
+        assert [key for key, _ in effects.writes] == ["audience/a", "audience/b"]
+        state.write(effects.writes)
+
+
+def test_effects_hash_tells_everything_apart() -> None:
+    event = Event(type=EventType.GAP_REPORTED, audience="a", audience_number=1, subject="s", body=b"x")
+    hashes = [
+        effects_hash(writes, events)
+        for writes, events in (
+            ((), ()),
+            ((("a/b", b""),), ()),
+            ((("a/b", None),), ()),
+            ((("a/b", b"c"),), ()),
+            ((("a/bc", b""),), ()),
+            ((("a", b"1"), ("b", b"2")), ()),
+            ((("a", b"12"),), ()),
+            ((), (event,)),
+            ((), (event, event)),
+            ((), (Event(type=EventType.GAP_REPORTED, audience="a", audience_number=1, subject="sx", body=b""),)),
+        )
+    ]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_effects_hash_is_over_these_bytes() -> None:
+    writes = (("cluster/c1", b"\x01\x02"), ("lostdue/1", None))
+    event = Event(type=EventType.JOB_CHANGED, audience="siteone", audience_number=7, subject="c1/1#1", body=b"\x00")
+    spelt = b"hpcbridge effects v1\0\0\0\210:cluster/c1+2:\x01\x029:lostdue/1-\0\0\0\121:JOB_CHANGED/siteone/76:c1/1#11:\0"
+    assert effects_hash(writes, (event,)) == hashlib.sha256(spelt).digest()
+
+
+def test_words_come_back() -> None:
+    record = ClusterRecord(
+        registration=Registration(cluster="c", login_address="x"),
+        provider="p",
+        vetting=Vetting.APPROVED,
+        registered_at=1,
+        state=ClusterState(cluster="c", observed_at=2, queues=(Queue(cluster="c", name="q", open=True, nodes=("n",)),)),
+        heard_at=None,
+    )
+    assert decode_word(ClusterRecord, encode_word(record)) == record
+    assert encode_word(record)[0] == 0x96, "an array of six, not a map"
+
+
+def test_jobs_come_back_with_every_field() -> None:
+    values: dict[str, Any] = {name: 1 + place for place, name in enumerate(FIELDS)}
+    texts = ("cluster", "job_id", "array_job_id", "het_job_id", "native_state", "reason", "owner", "account", "queue", "name", "gpu_type")
+    values |= {name: name for name in texts} | {"nodes": ("n1", "n2"), "outcome": Outcome.TIMEOUT, "exit_code": -1}
+    job = Job(state=JobState.FAILED, **values)
+    assert set(FIELDS) | {"state"} == set(Job.__dataclass_fields__)
+    record = HEAD.pack(8, 3, 5, 0) + encode_fields(fields_of(job))
+    assert HEAD_BYTES == 18
+    assert decode_job(record) == job
+
+
+def test_prefix_end() -> None:
+    assert "job/c1/zzz" < prefix_end("job/c1/") <= "job/c10"
+    with pytest.raises(StopIteration):
+        next(iter(scan_all(MemoryState(), "job/c1/")))
