@@ -65,7 +65,7 @@ BODIES: dict[PayloadType, Callable[[World], Body]] = {
     ),
     PayloadType.TICK: lambda _world: Tick(),
     PayloadType.TOKEN: lambda world: world.token(b"new", "newcomer", Role.USER),
-    PayloadType.ENROLMENT: lambda _world: Enrolment(
+    PayloadType.ENROLMENT: lambda world: Enrolment(
         token_digest=hashlib.sha256(b"waiting").digest(), facts=world.issue(Submitter("late", "x"), Role.USER, new_key())
     ),
     PayloadType.RENEWAL: lambda world: Renewal(facts=renewal(world)),

@@ -78,8 +78,17 @@ def test_effects_hash_tells_everything_apart() -> None:
 def test_effects_hash_is_over_these_bytes() -> None:
     writes = (("cluster/c1", b"\x01\x02"), ("lostdue/1", None))
     event = Event(type=EventType.JOB_CHANGED, audience="siteone", audience_number=7, subject="c1/1#1", body=b"\x00")
-    spelt = b"hpcbridge effects v1\0\0\0\210:cluster/c1+2:\x01\x029:lostdue/1-\0\0\0\121:JOB_CHANGED/siteone/76:c1/1#11:\0"
-    assert effects_hash(writes, (event,)) == hashlib.sha256(spelt).digest()
+    spelt = [
+        b"hpcbridge effects v1",
+        bytes([0, 0, 0, 2]),
+        b"10:cluster/c1+2:\x01\x02",
+        b"9:lostdue/1-",
+        bytes([0, 0, 0, 1]),
+        b"21:JOB_CHANGED/siteone/7",
+        b"6:c1/1#1",
+        b"1:\x00",
+    ]
+    assert effects_hash(writes, (event,)) == hashlib.sha256(b"".join(spelt)).digest()
 
 
 def test_words_come_back() -> None:
