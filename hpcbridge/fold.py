@@ -47,7 +47,7 @@ from hpcbridge.model.transactions import (
     PayloadType,
     Renewal,
 )
-from hpcbridge.wire.convert import decode, decode_body, encode
+from hpcbridge.wire.convert import ITEM_TYPES, decode, decode_body, decode_sound_items, encode
 
 VerifyEnvelope = Callable[[Envelope, bytes], None]
 """Raises SignatureInvalid unless the envelope was sealed with the key given as DER SubjectPublicKeyInfo."""
@@ -301,6 +301,8 @@ def _apply(state: FoldState, turn: _Turn, signer: Signer, *, verify_certificate:
     try:
         body = decode_body(payload_type, turn.body)
     except ValueError as error:
+        if payload_type in ITEM_TYPES:
+            return _apply_sound_items(state, turn, signer, payload_type)
         return contract.refused(EntryOutcome.MALFORMED, str(error))
     if isinstance(body, Enrolment | Renewal) and signer.caller.role is Role.SYSTEM_NODE:
         genesis = genesis_record(state)
@@ -309,6 +311,28 @@ def _apply(state: FoldState, turn: _Turn, signer: Signer, *, verify_certificate:
         except IdentityError as error:
             return contract.refused(EntryOutcome.MALFORMED, str(error))
     return contract.apply(state, signer.caller, payload_type, body=body, at=turn.at, index=turn.index)
+
+
+def _apply_sound_items(state: FoldState, turn: _Turn, signer: Signer, payload_type: PayloadType) -> Effects:
+    """A body that cannot be read because of some items: those are refused, and their neighbours are not harmed."""
+    try:
+        body, faults = decode_sound_items(payload_type, turn.body)
+    except ValueError as error:
+        return contract.refused(EntryOutcome.MALFORMED, str(error))
+    if body is None:
+        effects = contract.refused(EntryOutcome.MALFORMED, "", items=0)
+    else:
+        effects = contract.apply(state, signer.caller, payload_type, body=body, at=turn.at, index=turn.index)
+    reasons = iter(effects.reasons)
+    answers = [(outcome, "" if outcome is EntryOutcome.ACCEPTED else next(reasons)) for outcome in effects.outcomes]
+    for place, fault in faults:
+        answers.insert(place, (EntryOutcome.MALFORMED, fault))
+    return Effects(
+        writes=effects.writes,
+        events=effects.events,
+        outcomes=tuple(outcome for outcome, _ in answers),
+        reasons=tuple(reason for outcome, reason in answers if outcome is not EntryOutcome.ACCEPTED),
+    )
 
 
 def _found(state: FoldState, turn: _Turn, *, origin: str, verify: VerifyEnvelope) -> Applied | Rejected:

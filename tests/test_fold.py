@@ -265,6 +265,23 @@ def test_one_bad_item_among_64(world: World, provider: Party) -> None:
     assert len(answer.events) == 63
 
 
+def test_items_with_impossible_values_harm_only_themselves(world: World, provider: Party) -> None:
+    world.must(provider, job_changes(job("3", JobState.RUNNING)))
+    changes = [job(str(number)) for number in range(6)]
+    changes[0] = dataclasses.replace(changes[0], job_id="../0")
+    changes[4] = dataclasses.replace(changes[4], exit_code=99_999)
+    answer = world.send(provider, job_changes(*changes))
+    assert isinstance(answer, Applied)
+    outcomes = [outcome.value for outcome in answer.entry.outcomes]
+    assert outcomes == ["MALFORMED", "ACCEPTED", "ACCEPTED", "ILLEGAL_TRANSITION", "MALFORMED", "ACCEPTED"]
+    assert [reason.split()[0] for reason in answer.reasons] == ["job_id", "job", "exit_code"]
+    assert len(answer.events) == 3
+    assert world.outcomes(provider, job_changes(changes[0], changes[4])) == ["MALFORMED", "MALFORMED"]
+    stranger = world.provider("sitetwo", "c2")
+    assert world.outcomes(stranger, job_changes(*changes[:2])) == ["MALFORMED", "NOT_PERMITTED"]
+    world.must(provider, job_changes(job("9")))
+
+
 def test_largest_envelope_fits_an_entry(world: World, provider: Party) -> None:
     jobs = tuple(job(f"{number}", nodes=("n" * 60,), reason="q") for number in range(500))
     raw = world.seal(provider, job_changes(*jobs))

@@ -114,6 +114,12 @@ BODY_TYPES: Mapping[PayloadType, type] = {
 }
 """Which word a body of each payload type is."""
 
+ITEM_TYPES: Mapping[PayloadType, type] = {
+    PayloadType.NODE_CHANGES: NodeChange,
+    PayloadType.JOB_CHANGES: JobChange,
+}
+"""Which word an item is, for bodies with items."""
+
 MAX_TEXT = 1024
 Word = TypeVar("Word")
 
@@ -133,15 +139,7 @@ def to_message(word: Any) -> Any:
 
 def decode(kind: type[Word], data: bytes) -> Word:
     """Reads bytes as ``kind`` strictly; ValueError naming what is wrong."""
-    message = MESSAGES[kind]()
-    try:
-        message.ParseFromString(data)
-    except DecodeError as error:
-        raise ValueError(f"{kind.__name__}: not a message of this kind") from error
-    message.DiscardUnknownFields()
-    if message.ByteSize() != len(data):
-        raise ValueError(f"{kind.__name__}: unknown or repeated fields")
-    return from_message(kind, message)
+    return from_message(kind, _parse(kind, data))
 
 
 def from_message(kind: type[Word], message: Message) -> Word:
@@ -162,6 +160,40 @@ def payload_type_of(body: Body) -> PayloadType:
 def decode_body(payload_type: PayloadType, data: bytes) -> Body:
     """Reads the body of a payload type strictly and checks the items it holds; ValueError naming what is wrong."""
     return typing.cast("Body", decode(BODY_TYPES[payload_type], data))
+
+
+def decode_sound_items(payload_type: PayloadType, data: bytes) -> tuple[Body | None, tuple[tuple[int, str], ...]]:
+    """Reads a body of ITEM_TYPES of which some items may hold impossible values, so that they harm only themselves.
+
+    Returns the body of the sound items (None if there are none), and place and fault of each other one in order. ValueError as in
+    ``decode_body`` if more is wrong than the values of items.
+    """
+    kind = BODY_TYPES[payload_type]
+    message: Any = _parse(kind, data)
+    if not 1 <= len(message.changes) <= MAX_ITEMS:
+        raise ValueError(f"{len(message.changes)} changes: 1 to {MAX_ITEMS} fit into one body")
+    faults = []
+    for place, item in enumerate(message.changes):
+        try:
+            from_message(ITEM_TYPES[payload_type], item)
+        except ValueError as error:
+            faults.append((place, str(error)))
+    for place, _ in reversed(faults):
+        del message.changes[place]
+    body = from_message(kind, message) if message.changes else None
+    return typing.cast("Body | None", body), tuple(faults)
+
+
+def _parse(kind: type, data: bytes) -> Message:
+    message = MESSAGES[kind]()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(f"{kind.__name__}: not a message of this kind") from error
+    message.DiscardUnknownFields()
+    if message.ByteSize() != len(data):
+        raise ValueError(f"{kind.__name__}: unknown or repeated fields")
+    return message
 
 
 class _Codec:
