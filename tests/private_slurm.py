@@ -9,6 +9,7 @@ with `accounting=True`). Kill slurmd and its steps live on, so `close` cancels t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -86,6 +87,10 @@ class PrivateSlurm:
     def cancel(self, *job_ids: str) -> None:
         """Cancels jobs."""
         self.run(["scancel", *job_ids])
+
+    def expire(self, job_id: str) -> None:
+        """Lets the time limit of a running job be over: slurmctld ends it with TIMEOUT within 30 s. The shortest limit is a minute."""
+        self.run(["scontrol", "update", f"JobId={job_id}", "EndTime=now+1"])
 
     def state(self, job_id: str) -> str:
         """The native state of one job, empty if the controller does not know it."""
@@ -341,21 +346,24 @@ def end_process(process: subprocess.Popen[bytes], *, number: signal.Signals = si
         process.wait()
 
 
+def processes_of(configuration: Path) -> list[int]:
+    """Ids of the processes that run with this SLURM_CONF: daemons, steps, jobs."""
+    mark = f"SLURM_CONF={configuration}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
 def kill_tree_of(configuration: Path) -> None:
     """Kills, by id, what still runs with this SLURM_CONF: steps outlive the daemon that started them."""
-    mark = f"SLURM_CONF={configuration}".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
-        try:
-            environment = (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if mark in environment.split(b"\0"):
-            try:
-                os.kill(int(entry.name), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+    for process in processes_of(configuration):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not processes_of(configuration), timeout=5, what="killed processes to go")
 
 
 def _slurm_version() -> tuple[int, int]:

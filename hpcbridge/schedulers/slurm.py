@@ -38,7 +38,7 @@ _SACCT_START = re.compile(r"JobID\|([0-9A-Za-z]{8,64})\|")
 _VERSION = re.compile(r"slurm\S* (\d+\.\d+\S*)")
 _SETTING = re.compile(r"(\w+)\s*= (.*)")
 _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
-_UNKNOWN_ID = re.compile(r"Invalid job id specified")
+_UNKNOWN_ID = re.compile(r"Invalid job id specified|Job \S+ not found")
 _RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
 _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
 

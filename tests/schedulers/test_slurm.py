@@ -249,7 +249,7 @@ def test_unchanged_lines_give_the_same_objects_again() -> None:
 
 def test_accounting_gives_each_run_and_no_live_state() -> None:
     answer = SlurmScheduler("c1").ended(
-        sacct({"State": "REQUEUED", "Submit": "1795349400"}, {}, {"JobID": "8", "State": "RUNNING"}), ["7", "8"]
+        sacct({"State": "REQUEUED", "Submit": "1795349400"}, {}, {"JobID": "8", "JobIDRaw": "8", "State": "RUNNING"}), ["7", "8"]
     )
     assert [(job.job_id, job.state) for job in answer.records] == [
         ("7", JobState.UNDETERMINED), ("7", JobState.DONE), ("8", JobState.UNDETERMINED),

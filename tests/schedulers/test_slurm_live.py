@@ -16,7 +16,7 @@ from hpcbridge.model.nodes import Availability, Node
 from hpcbridge.schedulers.recording import complete
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.schedulers.slurm import SlurmScheduler
-from tests.private_slurm import PrivateSlurm, wait_until
+from tests.private_slurm import PrivateSlurm, processes_of, wait_until
 
 pytestmark = pytest.mark.slurm
 
@@ -198,3 +198,12 @@ def test_a_controller_that_is_down_is_no_empty_cluster(cluster: Cluster) -> None
         cluster.slurm.start_controller()
         cluster.slurm.wait_nodes()
     assert cluster.state(job_id, JobState.RUNNING).job_id == job_id
+
+
+def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
+    with PrivateSlurm(tmp_path / "slurm", nodes=1) as slurm:
+        job_id = slurm.submit(LONG)
+        slurm.wait_state(job_id, "RUNNING")
+        assert processes_of(slurm.configuration)
+        slurm.stop_controller()
+    assert processes_of(slurm.configuration) == []
