@@ -143,7 +143,7 @@ def _subjects(envelope: Envelope, body: bytes) -> tuple[str, ...]:
 def _subjects_of(body: Body, kind: str) -> tuple[str, ...]:
     match body:
         case JobChanges():
-            return tuple(f"job {body.cluster}/{change.job.job_id}#{change.job.incarnation} {change.job.state}" for change in body.changes)
+            return tuple(f"job {change.job.cluster}/{change.job.job_id}#{change.job.incarnation} {change.job.state}" for change in body.changes)
         case NodeChanges():
             return tuple(f"node {body.cluster}/{change.node} {change.availability}" for change in body.changes)
         case _:
