@@ -25,7 +25,7 @@ _ENROLLABLE = [role.value.lower() for role in Role if role is not Role.SYSTEM_NO
 _COLUMNS = (
     Column(title="MEMBER"),
     Column(title="ROLE"),
-    Column(title="VETTING"),
+    Column(title="VETTING", coloured=True),
     Column(title="INSTALLATION"),
     Column(title="CERTIFICATE UNTIL (UTC)"),
     Column(title="ENROLLED (UTC)", optional=True),
@@ -85,8 +85,8 @@ def members(context: Context) -> None:
         print_table(_COLUMNS, (row for member in found for row in _rows(member)), empty="No members.")
 
 
-@admin.command()
-@click.argument("name")
+@admin.command(short_help="Approve a member, a cluster or a new epoch.")
+@click.argument("name", metavar="NAME[/INSTALLATION]")
 @click.option("--note", "remark", default="", help="A word for the log on why.")
 @output_option
 @pass_context
@@ -105,7 +105,7 @@ def reject(context: Context, name: str, remark: str) -> None:
     _decide(context, name, Vetting.REJECTED, remark)
 
 
-@admin.command()
+@admin.command(short_help="Stop a member or cluster for now.")
 @click.argument("name")
 @click.option("--note", "remark", default="", help="A word for the log on why.")
 @output_option
@@ -115,7 +115,7 @@ def suspend(context: Context, name: str, remark: str) -> None:
     _decide(context, name, Vetting.SUSPENDED, remark)
 
 
-@admin.command()
+@admin.command(short_help="End a member or an installation for good.")
 @click.argument("name", metavar="NAME[/INSTALLATION]")
 @click.option("--reason", default="revoked by an admin", show_default=True, help="Stands in the log for everybody to read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -131,6 +131,7 @@ def revoke(context: Context, name: str, reason: str, *, yes: bool) -> None:
 
 
 @admin.group(invoke_without_command=True)
+@output_option
 @click.pass_context
 def parameters(context: click.Context) -> None:
     """Show or change the network's parameters."""

@@ -17,7 +17,7 @@ from hpcbridge.wire.queries import get_cluster, list_clusters
 _COLUMNS = (
     Column(title="CLUSTER"),
     Column(title="PROVIDER", optional=True),
-    Column(title="VETTING"),
+    Column(title="VETTING", coloured=True),
     Column(title="SCHEDULER", shrink=True),
     Column(title="NODES UP", right=True),
     Column(title="CORES", right=True),
@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 _QUEUE_COLUMNS = (
     Column(title="QUEUE", shrink=True),
-    Column(title="OPEN"),
+    Column(title="OPEN", coloured=True),
     Column(title="RUNNING", right=True),
     Column(title="QUEUED", right=True),
     Column(title="CORES", right=True),

@@ -17,6 +17,7 @@ from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import ago, moment, note, print_facts, print_json
 from hpcbridge.errors import BadData, ConfigError
 from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.identity.tokens import parse_token
 from hpcbridge.model.identities import Role
 from hpcbridge.model.quantities import check_name
 from hpcbridge.wire.enrolment import Enrolled
@@ -46,6 +47,7 @@ def enrol(context: Context, installation: str | None) -> None:
     _check_free(keys)
     name = _installation(installation)
     token = _read_token()
+    parse_token(token)  # what is damaged is told before a directory is made
     owner = _owner_of(path)
     with keys.lock():
         enrolled = redeem(token, name, keys)

@@ -22,7 +22,7 @@ def identity() -> None:
     """Your key and certificate on this machine."""
 
 
-@identity.command()
+@identity.command(short_help="Who this identity is, and until when.")
 @output_option
 @pass_context
 def show(context: Context) -> None:
@@ -31,7 +31,7 @@ def show(context: Context) -> None:
     _show(context, keys, _facts(keys))
 
 
-@identity.command()
+@identity.command(short_help="Get a newer certificate for the same key.")
 @output_option
 @pass_context
 def renew(context: Context) -> None:

@@ -38,8 +38,8 @@ _POLL_SECONDS = 2.0
 _AGAIN_SECONDS = 2.0
 _COLUMNS = (
     Column(title="JOB"),
-    Column(title="STATE"),
-    Column(title="OUTCOME"),
+    Column(title="STATE", coloured=True),
+    Column(title="OUTCOME", coloured=True),
     Column(title="OWNER", shrink=True),
     Column(title="QUEUE", shrink=True),
     Column(title="CORES", right=True),

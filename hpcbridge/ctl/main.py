@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -95,6 +96,9 @@ class Program(click.Group):
 def cli(context: click.Context, *, identity_path: Path | None, ledger_address: str | None, config: Path | None, output: str) -> None:
     """Look at and look after hpcbridge: this machine's daemon, the ledger, and what is proven there."""
     check_libraries()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character gets a question mark, not a crash
     context.obj = Context(identity=identity_path, ledger=ledger_address, config=config, output=output)
 
 

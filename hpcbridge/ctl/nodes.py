@@ -15,7 +15,7 @@ from hpcbridge.wire.queries import list_nodes
 
 _COLUMNS = (
     Column(title="NODE", shrink=True),
-    Column(title="AVAILABILITY"),
+    Column(title="AVAILABILITY", coloured=True),
     Column(title="NATIVE", shrink=True, optional=True),
     Column(title="QUEUES", shrink=True),
     Column(title="CORES", right=True),
@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 _LEDGER_COLUMNS = (
     Column(title="NODE", shrink=True),
-    Column(title="AVAILABILITY"),
+    Column(title="AVAILABILITY", coloured=True),
     Column(title="NATIVE", shrink=True),
     Column(title="OBSERVED (UTC)"),
     Column(title="REASON", shrink=True),

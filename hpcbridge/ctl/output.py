@@ -35,17 +35,21 @@ _STYLES: Mapping[str, str] = {
     "FAILED": "red", "DOWN": "red", "REJECTED": "red", "revoked": "red", "LOST": "red", "OUT_OF_MEMORY": "red",
     "NODE_FAILED": "red", "failed": "bold red", "no": "red",
 }  # fmt: skip
-"""Colour of words wherever they fill a cell."""
+"""Colour of words that fill a cell of a coloured column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column. Figures stand `right`; what may `shrink` is shortened first; an `optional` column gives way on a narrow terminal."""
+    """One column. Figures stand `right`; what may `shrink` is shortened first; an `optional` column gives way on a narrow terminal.
+
+    `coloured` is for our own words only: a stranger's text must not be able to look like one.
+    """
 
     title: str
     right: bool = False
     shrink: bool = False
     optional: bool = False
+    coloured: bool = False
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
@@ -61,7 +65,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, emp
         shown, widths = _fit(columns, widths, console.width)
     _print_line(console, [Text(_padded(columns[i].title, widths[i], right=columns[i].right), "bold") for i in shown])
     for row in cells:
-        _print_line(console, [_styled(row[i], _padded(row[i], widths[i], right=columns[i].right)) for i in shown])
+        _print_line(console, [_styled(columns[i], row[i], widths[i]) for i in shown])
 
 
 def print_facts(facts: Iterable[tuple[str, Any]], *, title: str = "") -> None:
@@ -73,7 +77,7 @@ def print_facts(facts: Iterable[tuple[str, Any]], *, title: str = "") -> None:
     width = max((cell_len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         line = Text(f"  {_padded(name, width, right=False)}  " if title else f"{_padded(name, width, right=False)}  ", "dim")
-        line.append(value, _STYLES.get(value, "not dim"))
+        line.append(value, "not dim")
         console.print(line, soft_wrap=True)
 
 
@@ -184,8 +188,9 @@ def _cell(value: Any) -> str:
     return escape_text(str(value), limit=4096)
 
 
-def _styled(value: str, padded: str) -> Text:
-    return Text(padded, _STYLES.get(value, "dim" if value == NOTHING else ""))
+def _styled(column: Column, value: str, width: int) -> Text:
+    style = "dim" if value == NOTHING else _STYLES.get(value, "") if column.coloured else ""
+    return Text(_padded(value, width, right=column.right), style)
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

@@ -16,7 +16,7 @@ from hpcbridge.wire.queries import get_cluster
 
 _COLUMNS = (
     Column(title="QUEUE", shrink=True),
-    Column(title="OPEN"),
+    Column(title="OPEN", coloured=True),
     Column(title="RUNNING", right=True),
     Column(title="QUEUED", right=True),
     Column(title="CORES", right=True),

@@ -23,7 +23,7 @@ def spool() -> None:
     """The daemon's spool: changes on their way to the ledger."""
 
 
-@spool.command()
+@spool.command(short_help="How much waits, and how much is proven.")
 @output_option
 @pass_context
 def show(context: Context) -> None:

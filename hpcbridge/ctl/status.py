@@ -33,7 +33,7 @@ _QUERY_COLUMNS = (
 )
 _WORKER_COLUMNS = (
     Column(title="WORKER"),
-    Column(title="HEALTHY"),
+    Column(title="HEALTHY", coloured=True),
     Column(title="LAST RUN"),
     Column(title="FAILURES", right=True),
     Column(title="LAST ERROR", shrink=True),

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that ask the daemon: over a real control socket, with the answers of tests/ctl_daemon.py."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hpcbridge.ctl import jobs as jobs_module
+from hpcbridge.ctl.main import cli
+from hpcbridge.ctl.status import findings
+from hpcbridge.model.quantities import format_instant
+from hpcbridge.wire.control import ControlServer
+from tests import ctl_daemon
+
+Handlers = dict[str, Callable[[Mapping[str, Any]], Any]]
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+def handlers() -> Handlers:
+    return ctl_daemon.handlers(now)
+
+
+@pytest.fixture
+def ctl(tmp_path: Path, handlers: Handlers) -> Iterator[Callable[..., Result]]:
+    """One call of hpcbridgectl with a daemon at hand and no identity of its own."""
+    server = ControlServer(tmp_path / "control.sock", handlers, acting={"flush", "add"})
+    server.start()
+    config = ctl_daemon.write_config(tmp_path, tmp_path / "control.sock")
+
+    def run(*arguments: str) -> Result:
+        environment = {"XDG_CONFIG_HOME": str(tmp_path / "home"), "HPCBRIDGE_IDENTITY": None}
+        return CliRunner().invoke(cli, ["--config", str(config), *arguments], env=environment)
+
+    yield run
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["jobs list", "jobs show 57714", "nodes list", "queues list", "spool show", "spool quarantine", "status"]
+)
+def test_json_stands_alone_on_standard_output(ctl: Callable[..., Result], arguments: str) -> None:
+    for result in (ctl(*arguments.split(), "-o", "json"), ctl("-o", "json", *arguments.split())):
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert isinstance(json.loads(result.stdout), dict)
+
+
+def test_jobs_as_a_table(ctl: Callable[..., Result]) -> None:
+    lines = ctl("jobs", "list").stdout.splitlines()
+    assert len(lines) == 1 + len(ctl_daemon.JOBS)
+    assert lines[0].split()[:4] == ["JOB", "STATE", "OUTCOME", "OWNER"]
+    assert "\\x1b[2Jrm -rf" in lines[-1]
+
+
+def test_jobs_are_filtered(ctl: Callable[..., Result]) -> None:
+    opened = json.loads(ctl("jobs", "list", "--open", "-o", "json").stdout)["jobs"]
+    assert {job["job_id"] for job in opened} == {"57714", "57720_[]"}
+    owned = json.loads(ctl("jobs", "list", "--owner", "carol", "-o", "json").stdout)["jobs"]
+    assert [job["job_id"] for job in owned] == ["57690"]
+
+
+def test_jobs_in_json_keep_the_standard_schema(ctl: Callable[..., Result]) -> None:
+    listed = json.loads(ctl("jobs", "list", "-o", "json").stdout)["jobs"]
+    assert listed == ctl_daemon.JOBS
+    assert listed[1]["started_at"] is None
+
+
+def test_a_job_nobody_knows(ctl: Callable[..., Result]) -> None:
+    result = ctl("jobs", "show", "999")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "no job 999" in result.stderr
+    assert "hpcbridgectl jobs list" in result.stderr
+
+
+def test_watching_ends_with_the_job(ctl: Callable[..., Result], handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "_POLL_SECONDS", 0.01)
+    running, ended = ctl_daemon.JOBS[0], {**ctl_daemon.JOBS[3], "job_id": "57714"}
+    waits = {**running, "state": "QUEUED", "phase": "QUEUE", "nodes": [], "started_at": None, "reason": "Resources"}
+    steps = iter([waits, waits, running, {**running, "wall_seconds": 4000}, ended, ended])
+    handlers["job"] = lambda _: {"jobs": [next(steps)]}
+    result = ctl("jobs", "watch", "57714")
+    assert result.exit_code == 0
+    told = [line.split()[2:4] for line in result.stdout.splitlines()]
+    assert told == [["QUEUE", "QUEUED,"], ["RUN", "RUNNING,"], ["END", "DONE"]]
+
+
+def test_status_in_one_screen(ctl: Callable[..., Result]) -> None:
+    result = ctl("status")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("hpcbridged is all right.")
+    assert len(result.stdout.splitlines()) <= 24
+
+
+def test_status_says_what_to_do(ctl: Callable[..., Result], handlers: Handlers) -> None:
+    facts = ctl_daemon.status(now())
+    facts["ledger"] |= {"connected": False, "last_error": "connection refused"}
+    facts["spool"]["quarantined"] = 1
+    handlers["status"] = lambda _: facts
+    shown = ctl("status").stdout
+    assert "needs attention" in shown
+    assert "no connection to the ledger: connection refused" in shown
+    assert "nothing is lost" in shown
+    assert "hpcbridgectl spool quarantine" in shown
+    told = json.loads(ctl("status", "-o", "json").stdout)
+    assert told["all_right"] is False
+    assert len(told["findings"]) == 2
+
+
+def test_each_trouble_is_found() -> None:
+    at = 1_795_349_592_000
+    old = format_instant(at - 3_600_000)
+    changes: list[Callable[[dict[str, Any]], Any]] = [
+        lambda facts: facts["ledger"].update(connected=False),
+        lambda facts: facts["ledger"].update(certificate_expires_at=old),
+        lambda facts: facts["ledger"].update(certificate_expires_at=format_instant(at + 60_000)),
+        lambda facts: facts["scheduler"].update(reachable=False),
+        lambda facts: facts["scheduler"]["queries"][0].update(last_error="broken"),
+        lambda facts: facts["scheduler"]["queries"][0].update(last_report_at=old),
+        lambda facts: facts["workers"][0].update(healthy=False),
+        lambda facts: facts["spool"].update(quarantined=1),
+        lambda facts: facts["spool"].update(bytes=facts["spool"]["quota_bytes"]),
+        lambda facts: facts["spool"].update(oldest_waiting_at=old),
+    ]
+    assert list(findings(ctl_daemon.status(at), at)) == []
+    for change in changes:
+        facts = ctl_daemon.status(at)
+        change(facts)
+        found = list(findings(facts, at))
+        assert len(found) == 1
+        assert found[0].what
+        assert found[0].todo
+
+
+def test_without_a_daemon(tmp_path: Path) -> None:
+    config = ctl_daemon.write_config(tmp_path, tmp_path / "nobody.sock")
+    for arguments in ("status", "jobs list", "nodes list", "queues list", "spool show", "spool flush", "jobs add 7"):
+        result = CliRunner().invoke(cli, ["--config", str(config), *arguments.split()], env={"XDG_CONFIG_HOME": str(tmp_path)})
+        assert result.exit_code == 69, arguments
+        assert "no hpcbridged on this machine" in result.stderr
+        assert "systemctl start hpcbridged" in result.stderr
