@@ -313,6 +313,46 @@ def test_a_certificate_the_ca_never_issued_is_found() -> None:
         replay.add(cheated.leaf)
 
 
+def equivocate(network: SmallNetwork) -> bytes:
+    """A copy of hpc-one's installation gives a number away twice."""
+    network.change(network.one, "1", JobState.QUEUED)
+    network.one.sequence -= 1
+    return network.one.sign(job_changes("one", job("one", "2", JobState.QUEUED)), network.log.at)
+
+
+def test_honest_evidence_is_no_false_alarm() -> None:
+    network = SmallNetwork()
+    entry = network.log.append(equivocate(network))
+    assert entry.outcomes == (EntryOutcome.EQUIVOCATION,)
+    network.log.tick()
+    network.change(network.two, "1", JobState.QUEUED)
+    assert prove(network.log, network.log.leaves).entries == len(network.log.leaves)
+
+
+@pytest.mark.parametrize(
+    ("same_payload", "words"), [(True, "shows the same payload twice"), (False, "with a number that was not used before")]
+)
+def test_invented_evidence_is_found(*, same_payload: bool, words: str) -> None:
+    """An operator that wants to close a member's epoch needs two payloads the member has signed."""
+    network = SmallNetwork()
+    entry = network.change(network.one, "1", JobState.QUEUED)
+    fresh = network.one.sign(job_changes("one", job("one", "2", JobState.QUEUED)), network.log.at)
+    envelope = entry.envelope if same_payload else fresh
+    invented = dataclasses.replace(entry, index=entry.index + 1, outcomes=(EntryOutcome.EQUIVOCATION,), envelope=envelope)
+    with pytest.raises(LogFault, match=words):
+        prove(network.log, [*network.log.leaves, encode(invented)])
+
+
+def test_nothing_follows_in_a_closed_epoch() -> None:
+    network = SmallNetwork()
+    network.log.append(equivocate(network))
+    network.one.sequence += 1
+    late = network.one.sign(job_changes("one", job("one", "3", JobState.QUEUED)), network.log.at)
+    sneaked = changed(network.log.leaves[-1], index=len(network.log.leaves), outcomes=(EntryOutcome.ACCEPTED,), envelope=late)
+    with pytest.raises(LogFault, match="of an epoch that was left before"):
+        prove(network.log, [*network.log.leaves, sneaked])
+
+
 def test_the_numbers_of_an_audience_have_no_hole(log: HonestLog) -> None:
     """So a subscriber misses a hidden event when the next one comes, without reading the log."""
     mine = [event.audience_number for events in log.events for event in events if event.audience == "hpc-one"]

@@ -16,7 +16,7 @@ from hpcbridge.ledger.checkpoint import sign_checkpoint
 from hpcbridge.ledger.merkle import leaf_hash, root_of
 
 if TYPE_CHECKING:
-    from tests.ctl.conftest import Network
+    from tests.ctl_network import Network
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,18 @@ def test_an_older_export_is_none_the_worse(busy: Network, tmp_path: Path) -> Non
     busy.enrol("root", "late", "user")
     busy.ok("root", "ledger", "verify")
     assert "replay" in busy.ok("root", "ledger", "verify", str(path))
+
+
+def test_renewed_replaced_and_revoked_keys_are_no_false_alarm(busy: Network) -> None:
+    busy.enrol("root", "carol", "user")
+    busy.run("carol", "identity", "renew")
+    busy.identity("carol").rename(busy.identity("carol-lost"))
+    busy.enrol("root", "carol", "user")
+    assert busy.run("carol-lost", "ledger", "status").exit_code != 0
+    busy.ok("root", "ledger", "verify")
+    busy.ok("root", "admin", "revoke", "carol")
+    answer = json.loads(busy.ok("root", "ledger", "verify", "-o", "json"))
+    assert (answer["replayed"], answer["disputes"]) == (True, [])
 
 
 def own_checkpoint(busy: Network, size: int, leaves: list[bytes]) -> str:
