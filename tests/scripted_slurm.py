@@ -25,8 +25,8 @@ MinJobAge               = 300 sec
 """
 NODE = (
     "NodeName={name} Arch=x86_64 CoresPerSocket=4  CPUAlloc={used} CPUEfctv=8 CPUTot=8 CPULoad=0.15 Gres=(null) GresDrain=N/A"
-    " GresUsed=gpu:0 NodeAddr=127.0.0.1 NodeHostName=localhost Port=17001 Version=22.05.8 OS=Linux  RealMemory=4000 AllocMem=0 FreeMem=21985 Sockets=2"
-    " Boards=1 State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A Partitions=batch  BootTime=1795343162"
+    " GresUsed=gpu:0 NodeAddr=127.0.0.1 NodeHostName=c Port=17001 Version=22.05.8 OS=Linux  RealMemory=4000 AllocMem=0 FreeMem=21985"
+    " Sockets=2 Boards=1 State={state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A Partitions=batch  BootTime=1795343162"
     " SlurmdStartTime=1795349586 LastBusyTime=1795349586 CfgTRES=cpu=8,mem=4000M,billing=8 AllocTRES=cpu={used} CapWatts=n/a\n"
 )
 QUEUE = (

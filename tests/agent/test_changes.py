@@ -1,0 +1,268 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of two reports, case by case."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from hpcbridge.agent.changes import (
+    GoneJob,
+    JobComparison,
+    JobMemory,
+    MissingJob,
+    Patience,
+    SeenJob,
+    by_key,
+    compare_jobs,
+    compare_nodes,
+    find_end,
+    settle,
+)
+from hpcbridge.model.jobs import Job, JobState, Outcome
+from hpcbridge.model.nodes import Availability, Node
+
+AT = 1_795_349_592_000
+PATIENCE = Patience(grace_ms=60_000, unanswered_ms=600_000)
+
+
+def job(job_id: str = "7", state: JobState = JobState.RUNNING, **fields: object) -> Job:
+    outcome = Outcome.COMPLETED if state is JobState.DONE else Outcome.FAILED if state is JobState.FAILED else None
+    facts: dict[str, object] = {"submitted_at": AT, "owner": "alice", "outcome": outcome, "native_state": state.value, "restarts": 0}
+    return Job(cluster="c1", job_id=job_id, state=state, **{**facts, **fields})  # type: ignore[arg-type]
+
+
+def pending_range(count: int | None, text: str = "1-9", **fields: object) -> Job:
+    return job(f"25_[{text}]", JobState.QUEUED, array_job_id="25", array_pending=count, **fields)
+
+
+class World:
+    """A memory that goes from report to report as the agent's does."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, SeenJob] = {}
+        self.missing: dict[tuple[str, int], MissingJob] = {}
+        self.gone: dict[str, GoneJob] = {}
+        self.wants = True
+
+    def see(self, jobs: Iterable[Job], *, unreadable: tuple[str, ...] = ()) -> JobComparison:
+        report, uncounted = by_key(jobs)
+        memory = JobMemory(self.live, self.missing, self.gone)
+        result = compare_jobs(memory, report, at=AT, wanted=lambda _: self.wants, unreadable={*unreadable, *uncounted})
+        for key in result.gone:
+            self.live.pop(key, None)
+        self.live.update(result.seen)
+        self.gone.update(result.gone)
+        self.missing.update((each.key, each) for each in result.vanished)
+        for key in result.found:
+            del self.missing[key]
+        return result
+
+    def told(self, jobs: Iterable[Job], *, unreadable: tuple[str, ...] = ()) -> list[tuple[str, int | None, str]]:
+        changes = self.see(jobs, unreadable=unreadable).changes
+        return [(change.job.job_id, change.job.incarnation, change.job.state.value) for change in changes]
+
+
+def test_a_job_is_told_once_per_change() -> None:
+    world = World()
+    queued = job(state=JobState.QUEUED)
+    assert world.told([queued]) == [("7", 1, "QUEUED")]
+    assert world.told([queued]) == []
+    assert world.told([dataclasses.replace(queued, reason="Resources")]) == []
+    assert world.told([job(started_at=AT + 5, nodes=("n1",), wall_seconds=1)]) == [("7", 1, "RUNNING")]
+    assert world.told([job(started_at=AT + 5, nodes=("n1",), wall_seconds=99)]) == []
+    assert world.told([job(started_at=AT + 5, nodes=("n1",), native_state="COMPLETING")]) == []
+    assert world.told([job(state=JobState.DONE, ended_at=AT + 9)]) == [("7", 1, "DONE")]
+    assert world.told([job(state=JobState.DONE, ended_at=AT + 9)]) == []
+    assert world.told([]) == []
+    assert world.missing == {}
+
+
+def test_an_end_keeps_what_the_last_observation_knew() -> None:
+    world = World()
+    world.see([job(nodes=("n1",), cores=4, started_at=AT + 5)])
+    change = world.see([job(state=JobState.DONE, ended_at=AT + 9)]).changes[0]
+    assert (change.job.nodes, change.job.cores, change.job.started_at) == (("n1",), 4, AT + 5)
+
+
+def test_a_job_seen_first_at_its_end_is_told_as_end() -> None:
+    assert World().told([job(state=JobState.FAILED, exit_code=3)]) == [("7", 1, "FAILED")]
+
+
+def test_a_requeue_keeps_the_incarnation() -> None:
+    world = World()
+    world.see([job()])
+    requeued = job(state=JobState.QUEUED, submitted_at=AT + 60_000, restarts=1)
+    assert world.told([requeued]) == [("7", 1, "QUEUED")]
+    assert world.missing == {}
+
+
+def test_a_reused_id_is_a_new_incarnation_and_the_old_run_vanished() -> None:
+    world = World()
+    world.see([job()])
+    assert world.told([job(submitted_at=AT + 60_000, owner="bob")]) == [("7", 2, "RUNNING")]
+    assert list(world.missing) == [("7", 1)]
+
+
+def test_a_reused_id_after_an_end_leaves_nothing_missing() -> None:
+    world = World()
+    world.see([job(state=JobState.DONE)])
+    world.see([])
+    assert world.told([job(submitted_at=AT + 60_000)]) == [("7", 2, "RUNNING")]
+    assert world.missing == {}
+
+
+def test_a_job_requeued_after_its_end_is_a_new_incarnation() -> None:
+    world = World()
+    world.see([job(state=JobState.DONE)])
+    assert world.told([job(state=JobState.QUEUED, submitted_at=AT + 60_000, restarts=1)]) == [("7", 2, "QUEUED")]
+
+
+def test_a_job_that_comes_back_was_not_lost() -> None:
+    world = World()
+    world.see([job()])
+    world.see([])
+    assert list(world.missing) == [("7", 1)]
+    assert world.told([job()]) == [("7", 1, "RUNNING")]
+    assert world.missing == {}
+
+
+def test_absence_is_never_an_end() -> None:
+    world = World()
+    world.see([job()])
+    result = world.see([])
+    assert result.changes == ()
+    assert [each.key for each in result.vanished] == [("7", 1)]
+
+
+def test_a_job_that_could_not_be_read_has_not_vanished() -> None:
+    world = World()
+    world.see([job(), pending_range(9)])
+    assert world.told([], unreadable=("7", "25_[]")) == []
+    assert world.missing == {}
+    assert set(world.live) == {"7", "25_[]"}
+
+
+def test_a_pending_range_shrinks_and_leaves_without_an_end() -> None:
+    world = World()
+    counts = [world.see([pending_range(count, text)]).changes for count, text in ((9, "1-9"), (7, "3-9"), (7, "3-9"))]
+    assert [[change.job.array_pending for change in changes] for changes in counts] == [[9], [7], []]
+    assert counts[0][0].job.job_id == "25_[]"
+    last = world.see([job("25_9", array_job_id="25", array_index=9)]).changes
+    assert [(change.job.job_id, change.job.array_pending, change.job.state) for change in last] == [
+        ("25_9", None, JobState.RUNNING),
+        ("25_[]", 0, JobState.QUEUED),
+    ]
+    assert world.missing == {}
+
+
+def test_ranges_of_one_array_are_one_record_and_a_cancelled_one_leaves() -> None:
+    world = World()
+    first = world.see([pending_range(3, "1-3"), pending_range(2, "8-9")]).changes
+    assert [change.job.array_pending for change in first] == [5]
+    cancelled = job("25_[1-3,8-9]", JobState.FAILED, array_job_id="25", outcome=Outcome.CANCELLED)
+    assert [change.job.array_pending for change in world.see([cancelled]).changes] == [0]
+    assert world.told([cancelled]) == []
+
+
+def test_a_range_that_comes_again_is_a_new_incarnation() -> None:
+    world = World()
+    world.see([pending_range(2)])
+    world.see([])
+    assert world.told([pending_range(1)]) == [("25_[]", 2, "QUEUED")]
+
+
+def test_a_job_wanted_later_is_told_then() -> None:
+    world = World()
+    world.wants = False
+    assert world.told([job()]) == []
+    world.wants = True
+    assert world.told([job()]) == [("7", 1, "RUNNING")]
+    world.wants = False
+    assert world.told([job(state=JobState.DONE)]) == [("7", 1, "DONE")]
+
+
+def missing(**fields: object) -> MissingJob:
+    facts: dict[str, object] = {"job": job(), "incarnation": 1, "published": True, "since_at": AT, "next_at": AT}
+    return MissingJob(**{**facts, **fields})  # type: ignore[arg-type]
+
+
+def test_a_vanished_job_ends_as_accounting_says() -> None:
+    end = job(state=JobState.FAILED, outcome=Outcome.TIMEOUT, restarts=None, owner=None)
+    settled = settle(missing(), [end], at=AT + 1, patience=PATIENCE)
+    assert settled.missing is None
+    assert settled.change is not None
+    assert (settled.change.job.outcome, settled.change.job.owner, settled.change.job.incarnation) == (Outcome.TIMEOUT, "alice", 1)
+
+
+def test_accounting_of_another_run_says_nothing() -> None:
+    other = job(state=JobState.DONE, submitted_at=AT + 60_000)
+    earlier = job(state=JobState.DONE, submitted_at=AT - 60_000)
+    assert find_end(job(), [earlier, other]) is None
+
+
+def test_accounting_follows_a_requeue_to_its_end() -> None:
+    requeued = job(state=JobState.UNDETERMINED, native_state="REQUEUED")
+    last = job(state=JobState.DONE, submitted_at=AT + 60_000, restarts=None)
+    end = find_end(job(), [last, requeued])
+    assert end is not None
+    assert (end.state, end.restarts) == (JobState.DONE, 1)
+    preempted = job(state=JobState.FAILED, outcome=Outcome.PREEMPTED, ended_at=AT + 59_000)
+    assert find_end(job(), [preempted, last]) is not None
+    assert find_end(job(), [preempted]) is not None
+    assert find_end(job(), [requeued]) is None
+
+
+def test_a_vanished_job_becomes_undetermined_after_the_grace_period_once() -> None:
+    early = settle(missing(), [], at=AT + 30_000, patience=PATIENCE)
+    assert early.change is None
+    assert early.missing is not None
+    late = settle(early.missing, [], at=AT + 61_000, patience=PATIENCE)
+    assert late.change is not None
+    assert (late.change.job.state, late.change.job.reason, late.change.job.native_state) == (
+        JobState.UNDETERMINED,
+        "vanished",
+        "RUNNING",
+    )
+    assert late.missing is not None
+    again = settle(late.missing, [], at=AT + 120_000, patience=PATIENCE)
+    assert again.change is None
+    corrected = settle(late.missing, [job(state=JobState.DONE)], at=AT + 3_600_000, patience=PATIENCE)
+    assert corrected.change is not None
+    assert corrected.change.job.state is JobState.DONE
+
+
+def test_accounting_that_does_not_answer_changes_nothing_for_long() -> None:
+    assert settle(missing(), None, at=AT + 599_000, patience=PATIENCE).change is None
+    assert settle(missing(), None, at=AT + 600_000, patience=PATIENCE).change is not None
+
+
+def test_accounting_is_asked_less_and_less_and_then_no_more() -> None:
+    state, pauses = missing(), []
+    for _ in range(14):
+        kept = settle(state, [], at=AT, patience=PATIENCE).missing
+        assert kept is not None
+        pauses.append(kept.next_at - AT)
+        state = kept
+    assert pauses[:3] == [15_000, 30_000, 60_000]
+    assert pauses[-1] == PATIENCE.longest_pause_ms
+    assert settle(state, [], at=AT + PATIENCE.lost_after_ms, patience=PATIENCE).missing is None
+
+
+def test_an_unpublished_job_is_settled_silently() -> None:
+    settled = settle(missing(published=False), [job(state=JobState.DONE)], at=AT, patience=PATIENCE)
+    assert settled.change is None
+    assert settled.missing is None
+
+
+def node(name: str, availability: Availability) -> Node:
+    return Node(cluster="c1", name=name, availability=availability, native_state=availability.value)
+
+
+def test_nodes_are_told_when_their_availability_changes() -> None:
+    first = compare_nodes({}, [node("n1", Availability.UP), node("n2", Availability.DOWN)], at=AT)
+    assert [change.node for change in first.changes] == ["n1", "n2"]
+    second = compare_nodes(first.seen, [node("n1", Availability.UP)], at=AT)
+    assert [(change.node, change.availability) for change in second.changes] == [("n2", Availability.UNKNOWN)]
+    assert compare_nodes({**first.seen, **second.seen}, [node("n1", Availability.UP)], at=AT).changes == ()
