@@ -11,12 +11,13 @@ import pytest
 
 from hpcbridge.fold import Applied
 from hpcbridge.model.clusters import ClusterState, Queue, Registration, Vetting
-from hpcbridge.model.entries import EntryOutcome
-from hpcbridge.model.identities import Role, Submitter
+from hpcbridge.model.entries import Duplicate, EntryOutcome
+from hpcbridge.model.identities import Role
 from hpcbridge.model.nodes import Availability
 from hpcbridge.model.transactions import (
     Body,
     Decision,
+    Envelope,
     EpochReason,
     EpochStart,
     Gap,
@@ -28,7 +29,7 @@ from hpcbridge.model.transactions import (
     Revocation,
     Tick,
 )
-from hpcbridge.wire.convert import encode_body
+from hpcbridge.wire.convert import decode, encode_body
 from tests.fold_world import Party, World, job, job_changes
 
 
@@ -105,11 +106,20 @@ def test_damaged_bodies_are_answered_in_full(world: World) -> None:
 def test_damaged_envelopes_change_nothing_of_anybody(world: World) -> None:
     provider = world.provider()
     raw = world.seal(provider, job_changes(job()))
-    chance = random.Random(7)
-    for _ in range(1500):
-        answer = world.fold(damaged(raw, chance))
-        if isinstance(answer, Applied):
-            assert answer.number is not None
-            assert answer.number.submitter == str(Submitter("siteone", "main"))
-            assert answer.entry.outcomes == (EntryOutcome.ACCEPTED,), "only the hint is not signed"
-    assert len([entry for entry in world.applied if entry.number and entry.number.sequence == provider.sequence + 1]) <= 1
+    signed = decode(Envelope, raw)
+    size, chance = len(world.applied), random.Random(7)
+    answers = [world.fold(damaged(raw, chance)) for _ in range(1500)]
+    entered = [answer for answer in answers if isinstance(answer, Applied)]
+    assert world.applied[size:] == entered
+    assert len(entered) <= 1, "one number holds one entry"
+    for answer in entered:
+        envelope = decode(Envelope, answer.entry.envelope)
+        assert (envelope.payload, envelope.payload_type) == (signed.payload, signed.payload_type), "only the hint is not signed"
+    again = {answer.index for answer in answers if isinstance(answer, Duplicate)}
+    assert again <= {answer.entry.index for answer in entered}
+
+
+def test_control_without_signatures_damage_gets_through(world: World) -> None:
+    world.verify = lambda _envelope, _key: None
+    with pytest.raises(AssertionError):
+        test_damaged_envelopes_change_nothing_of_anybody(world)
