@@ -22,7 +22,7 @@ _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
 _REASON = re.compile(r"Reason=(.*?)(?: \[[^\[\]@]{0,64}@[^\[\]@]{1,32}\])?\s*\Z", re.DOTALL)
 _AFTER_REASON = re.compile(r" (?:Comment|Extra)=.*\Z", re.DOTALL)
 _PARENTHESES = re.compile(r"\([^()]*\)")
-_GRES_GPU = re.compile(r"gpu(?::([^:=]+))?:(\d{1,9}[KkMm]?)\Z", re.ASCII)
+_GRES_GPU = re.compile(r"gpu(?::(?!no_consume)([^:=]+))?(?::no_consume)?:(\d{1,9}[KkMm]?)\Z", re.ASCII)
 _UNLIMITED = frozenset({"UNLIMITED", "INFINITE", "N/A", ""})
 
 
@@ -138,6 +138,8 @@ def _gpus(gres: str | None) -> tuple[int | None, str | None]:
             total += parse_count(match.group(2))
             if match.group(1):
                 types.append(match.group(1))
+        elif item == "gpu" or item.startswith("gpu:"):
+            return None, None
     kinds = ",".join(dict.fromkeys(types))
     return total, escape_text(kinds, limit=64) or None
 

@@ -99,7 +99,7 @@ def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
         node_count=node_count,
         node_list=node_list,
         resources=resources,
-        requested=(),
+        requested=None,
         exit_text=exit_text,
         restarts=None,
         believes_live=False,
@@ -219,7 +219,7 @@ def _job(
     node_count: str,
     node_list: str,
     resources: Mapping[str, str],
-    requested: Sequence[str],
+    requested: Sequence[str] | None,
     exit_text: str,
     restarts: int | None,
     believes_live: bool = True,
@@ -239,7 +239,7 @@ def _job(
     submitted_at = _instant(submitted)
     if submitted_at is None:
         raise ValueError("no submit time")
-    gpus, gpu_type = _gpus(resources, tuple(requested), node_count)
+    gpus, gpu_type = _gpus(resources, None if requested is None else tuple(requested), node_count)
     job = Job(
         cluster=cluster,
         job_id=job_id,
@@ -298,8 +298,11 @@ def _pending(pending_range: str) -> int | None:
     return None if "..." in pending_range else count_tasks(pending_range)
 
 
-def _gpus(resources: Mapping[str, str], requested: tuple[str, ...], node_count: str) -> tuple[int | None, str | None]:
-    """Count and type. Counts stand in the allocated resources; types mostly only in what was asked for per node, job or task."""
+def _gpus(resources: Mapping[str, str], requested: tuple[str, ...] | None, node_count: str) -> tuple[int | None, str | None]:
+    """Count and type. Counts stand in the allocated resources; types mostly only in what was asked for per node, job or task.
+
+    Without slurmdbd, Slurm does not count GPUs among the resources, so "none there" means none only where `requested` is known too.
+    """
     types: list[str] = []
     total: int | None = None
     typed = 0
@@ -309,10 +312,12 @@ def _gpus(resources: Mapping[str, str], requested: tuple[str, ...], node_count: 
         elif key.startswith("gres/gpu:"):
             types.append(key[9:])
             typed += parse_count(amount)
-    asked = _asked_gpus(requested)
+    asked = _asked_gpus(requested or ())
     types.extend(kind for kind, _ in asked if kind)
-    if total is None:
-        total = typed or (0 if resources and not asked else _asked_total(asked, requested, node_count))
+    if total is None and typed:
+        total = typed
+    elif total is None and requested is not None:
+        total = 0 if resources and not asked else _asked_total(asked, requested, node_count)
     kinds = ",".join(dict.fromkeys(types))
     return total, escape_text(kinds, limit=64) if kinds and total else None
 

@@ -125,7 +125,8 @@ _SUFFIXES = {
     "^": "REBOOT_REQUESTED",
     "-": "PLANNED",
 }
-_DEAD = frozenset({"NOT_RESPONDING", "INVALID_REG", "REBOOT_ISSUED"})
+_DEAD = frozenset({"INVALID_REG", "REBOOT_ISSUED"})
+_SAVING_ENERGY = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWERING_UP", "POWER_UP"})
 _LEAVING = frozenset({"DRAIN", "FAIL", "POWER_DRAIN"})
 
 
@@ -138,7 +139,8 @@ def node_availability(native_state: str, *, cores_used: int | None) -> tuple[Ava
         flags.add(_SUFFIXES[base[-1]])
         base = base[:-1]
     known = base in NODE_STATES and flags <= NODE_FLAGS
-    if base in {"DOWN", "ERROR", "FUTURE", "INVALID"} or flags & _DEAD:
+    silent = "NOT_RESPONDING" in flags and not flags & _SAVING_ENERGY
+    if base in {"DOWN", "ERROR", "FUTURE", "INVALID"} or flags & _DEAD or silent:
         return Availability.DOWN, known
     if flags & _LEAVING or base in _LEAVING:
         occupied = bool(cores_used) or base in {"ALLOCATED", "MIXED"} or "COMPLETING" in flags

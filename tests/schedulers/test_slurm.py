@@ -145,6 +145,28 @@ def test_gpus(columns: dict[str, str], gpus: int | None, kind: str | None) -> No
     assert (job.gpus, job.gpu_type) == (gpus, kind)
 
 
+@pytest.mark.parametrize(
+    ("gres", "used", "expected"),
+    [
+        ("(null)", "gpu:0", (0, 0, None)),
+        ("gpu:a100:2(S:0-1)", "gpu:a100:1(IDX:0)", (2, 1, "a100")),
+        ("gpu:a100:2(S:0,1),gpu:v100:4,shard:16", "gpu:a100:2(IDX:0-1),gpu:v100:0(IDX:N/A)", (6, 2, "a100,v100")),
+        ("gpu:2", "gpu:2(IDX:0-1)", (2, 2, None)),
+        ("gpu:tesla:no_consume:4", "gpu:tesla:0", (4, 0, "tesla")),
+        ("gpu:many", "gpu:0", (None, 0, None)),
+    ],
+)
+def test_gpus_of_nodes(gres: str, used: str, expected: tuple[int | None, int, str | None]) -> None:
+    text = f"NodeName=n1 CPUAlloc=0 CPUTot=8 Gres={gres} GresUsed={used} RealMemory=1000 AllocMem=0 State=IDLE Partitions=q AllocTRES=\n"
+    (node,) = SlurmScheduler("c1").nodes(Report("nodes", ("x",), 0, text.encode(), b"")).records
+    assert (node.gpus_total, node.gpus_used, node.gpu_type) == expected
+
+
+def test_accounting_that_counts_no_gpus_does_not_say_that_there_were_none() -> None:
+    rows: tuple[dict[str, str], ...] = ({}, {"JobID": "8", "JobIDRaw": "8", "AllocTRES": "cpu=1,gres/gpu=2"})
+    assert [job.gpus for job in SlurmScheduler("c1").ended(sacct(*rows), []).records] == [None, 2]
+
+
 def test_figures_that_slurm_shortens() -> None:
     job = one_job(squeue({"CPUS": "2K", "TRES_ALLOC": "cpu=2048,mem=1.50T", "NODELIST": "n[1-16]", "TIME_LIMIT": "UNLIMITED"}))
     assert (job.cores, job.memory_bytes, len(job.nodes), job.walltime_limit_seconds) == (2048, 3 << 39, 16, None)
@@ -295,6 +317,7 @@ def test_the_fallback_believes_no_name_command_or_comment() -> None:
         ("DOWN+NOT_RESPONDING", 0, Availability.DOWN, True), ("IDLE*", 0, Availability.DOWN, True), ("DOWN*", 0, Availability.DOWN, True),
         ("IDLE+CLOUD+POWERED_DOWN", 0, Availability.UP, True), ("IDLE~", 0, Availability.UP, True), ("MIXED#", 2, Availability.UP, True),
         ("UNKNOWN+NOT_RESPONDING", 0, Availability.DOWN, True), ("UNKNOWN", 0, Availability.UNKNOWN, True),
+        ("ALLOCATED+CLOUD+NOT_RESPONDING+POWERING_UP", 8, Availability.UP, True), ("DOWN+CLOUD+POWERED_DOWN", 0, Availability.DOWN, True),
         ("IDLE+FAIL", 0, Availability.DRAINED, True), ("FUTURE", 0, Availability.DOWN, True),
         ("DREAMING", 0, Availability.UNKNOWN, False), ("IDLE+DREAMING", 0, Availability.UP, False),
     ],
