@@ -19,7 +19,7 @@ from hpcbridge.identity.sealing import verify_envelope
 from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope, Payload
-from hpcbridge.service.standings import Standings
+from hpcbridge.service.standings import Standing, Standings
 from hpcbridge.wire.convert import decode
 from hpcbridge.wire.generated import transactions_pb2
 
@@ -95,8 +95,18 @@ class Admission:
         try:
             self._signatures.verify(envelope, standing.public_key)
         except SignatureInvalid as error:
-            return Rejected(RejectionCode.NOT_AUTHENTIC, str(error))
+            return self._why_not_authentic(envelope.key_id, standing, submitter, reason=str(error))
         return None
+
+    def _why_not_authentic(self, hint: bytes, standing: Standing, submitter: str, *, reason: str) -> Retry | Rejected:
+        """The envelope's hint is trusted for nothing but the wording, as in the fold."""
+        if hint != standing.key_id and len(hint) == len(standing.key_id):
+            key = self._standings.key(hint)
+            if key is None:
+                return Retry(RetryCode.KEY_UNKNOWN, "the key this was signed with is not on this log")
+            if key.submitter == submitter and key.revoked:
+                return Rejected(RejectionCode.REVOKED, f"{submitter} enrolled again with another key")
+        return Rejected(RejectionCode.NOT_AUTHENTIC, reason)
 
 
 def payload_hash(envelope: bytes) -> bytes:

@@ -9,6 +9,7 @@ it was, and the program ends with its exit status.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -95,8 +96,9 @@ class LedgerService:
 
     def _ask_to_stop(self) -> None:
         loop, asked = self._loop, self._stop_asked
-        if loop is not None and asked is not None and not self._ended.is_set():
-            loop.call_soon_threadsafe(asked.set)
+        if loop is not None and asked is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just closed: it has ended already
+                loop.call_soon_threadsafe(asked.set)
 
     def _run(self, ledger: OpenLedger) -> None:
         try:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hpcbridge.contract.records import StoredInstallation, StoredMember, decode_stored
+from hpcbridge.contract.records import StoredInstallation, StoredKey, StoredMember, decode_stored
 from hpcbridge.model.identities import Role
 from hpcbridge.model.quantities import Instant
 
@@ -56,6 +56,11 @@ class Standings:
                 if generation == self._generation and len(self._kept) < MAX_KEPT:
                     self._kept[submitter] = standing
             return standing
+
+    def key(self, key_id: bytes) -> StoredKey | None:
+        """What the log says of a key; None if it does not know it."""
+        stored = self._state(f"key/{key_id.hex()}")
+        return None if stored is None else decode_stored(StoredKey, stored)
 
     def forget(self, written_keys: Iterable[str]) -> bool:
         """Called when these keys of the state are stored: True if anybody's standing may have changed."""
