@@ -303,6 +303,7 @@ def _in_words(verified: Verified, facts: Mapping[str, Any]) -> Iterator[tuple[st
             yield "unproven", f"{verified.unproven} signatures by keys of yours that are not here"
     else:
         yield "replay", "every outcome and every effect is what the rules say"
+        yield "last tick", f"{facts['last_tick_at'] or 'none'}, as it stands in the log"
     if facts["compared_with_size"] is not None:
         yield "history", f"continues the {facts['compared_with_size']} entries seen before, and contains what receipts are kept of"
 
