@@ -86,8 +86,10 @@ def _agent_checks(file: Path) -> Iterator[Checked]:
     if not loaded:
         return
     config = loaded[0]
-    yield _tried("scheduler", lambda: _check_scheduler(config))
-    yield _tried("scripts", lambda: _check_scripts(config))
+    scripts = _tried("scripts", lambda: _check_scripts(config))
+    yield scripts
+    if scripts.error is None:
+        yield _tried("scheduler", lambda: _ask_scheduler(config))
     identity = _tried("identity", lambda: _check_identity(config))
     yield identity
     if identity.error is None:
@@ -120,11 +122,9 @@ def _kept(place: list[Config], value: Config) -> Config:
     return value
 
 
-def _check_scheduler(config: AgentConfig) -> str:
-    name = config.scheduler.name
-    if name not in SCHEDULERS:
-        raise ConfigError(f"[scheduler] name {name[:40]!r} is not known", hint=f"known are: {', '.join(sorted(SCHEDULERS))}")
+def _ask_scheduler(config: AgentConfig) -> str:
     section = config.scheduler
+    name = section.name
     runner = ScriptRunner(
         section.scripts,
         scheduler=name,
@@ -137,7 +137,10 @@ def _check_scheduler(config: AgentConfig) -> str:
 
 
 def _check_scripts(config: AgentConfig) -> str:
-    directory = config.scheduler.scripts / config.scheduler.name
+    name = config.scheduler.name
+    if name not in SCHEDULERS:
+        raise ConfigError(f"[scheduler] name {name[:40]!r} is not known", hint=f"known are: {', '.join(sorted(SCHEDULERS))}")
+    directory = config.scheduler.scripts / name
     missing = [query for query in _QUERIES if not (directory / query).is_file()]
     if missing:
         raise ConfigError(f"{directory}: no script {', '.join(missing)}", hint="check [scheduler] scripts in the configuration")

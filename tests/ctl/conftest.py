@@ -10,6 +10,8 @@ import pytest
 
 from tests.ctl_network import Network, start_network
 
+__all__ = ["Network", "network"]
+
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:

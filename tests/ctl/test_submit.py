@@ -90,7 +90,7 @@ def die_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
         return stepped
 
-    monkeypatch.setattr(submit_module, "save_chain", around(submit_module.save_chain))
+    monkeypatch.setattr(submit_module, "save_chain", around(save_chain))
     monkeypatch.setattr(submit_module, "_keep", around(submit_module._keep))
     monkeypatch.setattr(SubmitStream, "send_envelopes", around(SubmitStream.send_envelopes))
 
