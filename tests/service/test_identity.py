@@ -107,7 +107,12 @@ def test_without_the_watch_an_idle_stream_outlives_its_revocation(ledger: Ledger
     monkeypatch.setattr(Streams, "judge_all", lambda _self: None)
     ledger.revoke("idle").check_accepted()
     ended = threading.Event()
-    threading.Thread(target=lambda: (seconds_until_cut([stream]), ended.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        seconds_until_cut([stream])
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     assert not ended.wait(2)
     stream.close()
 
@@ -139,7 +144,7 @@ def test_short_certificates_expire_on_open_streams_and_renewed_ones_go_on(new_le
         ends = seconds_until_cut([streams[0]])
         assert len(ends) == 1
         assert isinstance(ends[0][1], IdentityError)
-        stream, reply = author.hello(ledger.client("renewing"))
+        _, reply = author.hello(ledger.client("renewing"))
         assert reply.last_sequence == 1
         assert streams[1]._call.is_active()
     finally:

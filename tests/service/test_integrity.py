@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ import pytest
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
 from hpcbridge.failpoints import arm
 from hpcbridge.ledger import checks
+from hpcbridge.ledger.highwater import EMPTY, HighWater
+from hpcbridge.ledger.store import Store
 from hpcbridge.model.entries import EntryOutcome, RetryCode
 from hpcbridge.service import opening
 from hpcbridge.service.clock import ClockMoved, ProposerClock, accept_clock, boot_clock, wall_clock
 from hpcbridge.service.ledger_service import LedgerService
 from hpcbridge.service.opening import rebuild_high_water
 from hpcbridge.wire.generated import ledger_pb2
+from hpcbridge.wire.receipts import read_receipt
 from tests.ledger_author import Author, job_changes
 from tests.ledger_simulator import LedgerSimulator, now
 
@@ -65,7 +69,7 @@ def test_an_older_store_starts_when_the_mark_is_not_compared(
 ) -> None:
     ledger, _, older, _ = grown
     monkeypatch.setattr(opening, "check_not_behind", lambda _tree, _mark: None)
-    monkeypatch.setattr(opening.HighWater, "mark", opening.Mark(size=0, root=b""))
+    monkeypatch.setattr(HighWater, "mark", EMPTY)
     restore(older, ledger.config.store.directory, "ledger.db")
     opened = opening.open_ledger(ledger.config.store.directory)
     assert opened.tree.size < 25
@@ -134,7 +138,7 @@ def test_the_signer_does_not_sign_what_reads_back_differently(
     ledger = new_ledger()
     author = Author(ledger.provider("acme", cluster="c1"))
     stream = author.open(ledger.client("acme"))
-    monkeypatch.setattr(checks, "leaf_hash", lambda leaf: b"\x01" * 32)
+    monkeypatch.setattr(checks, "leaf_hash", lambda _leaf: b"\x01" * 32)
     stream.send_envelopes([author.envelope(job_changes("c1", 1))])
     with pytest.raises(HpcbridgeError):
         next(stream)
@@ -154,8 +158,6 @@ def test_without_reading_back_a_wrong_root_would_be_signed(
     reply = next(stream)
     assert reply.receipts.receipts
     with pytest.raises(IntegrityError):
-        from hpcbridge.wire.receipts import read_receipt
-
         read_receipt(reply.receipts.receipts[0], reply.receipts.checkpoint.note, origin=author.origin, log_public_key=author.log_key)
 
 
@@ -180,8 +182,6 @@ def test_a_second_process_and_a_taken_port(ledger: LedgerSimulator, new_ledger: 
     with pytest.raises(ConfigError, match="in use"):
         LedgerService(ledger.config).start()
     other = new_ledger(start=False)
-    from dataclasses import replace
-
     other.service = LedgerService(replace(other.config, listen=ledger.config.listen))
     with pytest.raises(HpcbridgeError, match="cannot listen"):
         other.service.start()
@@ -278,3 +278,15 @@ def test_a_thread_that_dies_ends_the_service(new_ledger: Callable[..., LedgerSim
     finally:
         arm("")
     assert "applier thread ended" in str(ledger.service.failure)
+
+
+def test_what_is_not_in_the_store_is_not_acknowledged(new_ledger: Callable[..., LedgerSimulator], monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = new_ledger()
+    author = Author(ledger.provider("acme", cluster="c1"))
+    stream = author.open(ledger.client("acme"))
+    monkeypatch.setattr(Store, "append", lambda _self, _group: None)
+    stream.send_envelopes([author.envelope(job_changes("c1", 1))])
+    with pytest.raises(HpcbridgeError):
+        next(stream)
+    assert ledger.service.wait(10)
+    assert isinstance(ledger.service.failure, IntegrityError)

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -29,7 +30,7 @@ ALL = ledger_pb2.SubscribeRequest(until_caught_up=True)
 
 
 @pytest.fixture(scope="module")
-def world(ledger: LedgerSimulator) -> Iterator[dict[str, Author]]:
+def world(ledger: LedgerSimulator) -> dict[str, Author]:
     """Two providers with jobs, a user and an auditor."""
     authors = {}
     for name, cluster in (("acme", "c1"), ("bolt", "c2")):
@@ -39,7 +40,7 @@ def world(ledger: LedgerSimulator) -> Iterator[dict[str, Author]]:
         stream.close()
     ledger.user("ulla")
     ledger.enrol(Role.USER, "audrey", attributes=(("auditor", "true"),))
-    yield authors
+    return authors
 
 
 def events_of(ledger: LedgerSimulator, name: str, request: ledger_pb2.SubscribeRequest = ALL) -> list[entries_pb2.Event]:
@@ -115,7 +116,7 @@ def test_queries_show_what_the_caller_may_see(ledger: LedgerSimulator, world: di
     assert acme.call("GetJob", ledger_pb2.GetJobRequest(cluster="c1", job_id="2")).job.owner == "someone"
     assert {member.name for member in admin.call("ListAllUsers", ledger_pb2.ListAllUsersRequest()).members} >= {"admin", "acme", "ulla"}
     assert ulla.call("GetUserDetail", ledger_pb2.GetUserDetailRequest(name="ulla")).member.role
-    assert dict((each.name, each.value) for each in acme.call("GetParameters", ledger_pb2.GetParametersRequest()).parameters)
+    assert {each.name: each.value for each in acme.call("GetParameters", ledger_pb2.GetParametersRequest()).parameters}
     assert not acme.call("ListNodes", ledger_pb2.ListNodesRequest(cluster="c1")).nodes
     assert not acme.call("ListGaps", ledger_pb2.ListGapsRequest()).gaps
     status = acme.call("GetStatus", ledger_pb2.GetStatusRequest())
@@ -192,7 +193,7 @@ def test_health_and_a_call_that_is_too_large(ledger: LedgerSimulator) -> None:
         for service in ("", "hpcbridge.v1.Ledger"):
             reply = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
-        huge = channel.unary_unary("/hpcbridge.v1.Ledger/GetStatus")
+        huge: Any = channel.unary_unary("/hpcbridge.v1.Ledger/GetStatus", bytes, bytes)
         with pytest.raises(grpc.RpcError) as refusal:
             huge(b"\x00" * (2 << 20), timeout=5)
         assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
