@@ -17,7 +17,7 @@ from hpcbridge.model.schema import job_as_json, node_as_json, queue_as_json
 AT = 1_795_349_592_000
 HOSTILE = "\x1b[2Jrm -rf | \u202eevil\n57 RUNNING root"
 
-_EXAMPLES = (
+EXAMPLES = (
     Job(cluster="c1", job_id="57714", incarnation=1, state=JobState.RUNNING, native_state="RUNNING", owner="alice", account="physics",
         queue="batch", name="wrf_forecast_2026", cores=128, gpus=0, nodes=("n001", "n002", "n003", "n004"), submitted_at=AT,
         started_at=AT + 60_000, wall_seconds=3671, walltime_limit_seconds=86_400, memory_bytes=256 << 30, restarts=0),
@@ -30,7 +30,7 @@ _EXAMPLES = (
     Job(cluster="c1", job_id="57691", incarnation=2, state=JobState.DONE, outcome=Outcome.COMPLETED, native_state="COMPLETED",
         owner="dave", queue="batch", name="ok", cores=1, gpus=0, nodes=("n001",), submitted_at=AT, wall_seconds=7, exit_code=0),
 )  # fmt: skip
-JOBS: list[dict[str, Any]] = [{**job_as_json(job), "published": True} for job in _EXAMPLES]
+JOBS: list[dict[str, Any]] = [{**job_as_json(job), "published": True} for job in EXAMPLES]
 JOBS.append({**JOBS[-1], "job_id": "57692", "name": HOSTILE, "owner": "eve\x9b31m", "published": False})
 
 NODES = [
@@ -46,6 +46,14 @@ QUEUES = [
     queue_as_json(Queue(cluster="c1", name="closed", open=False)),
 ]  # fmt: skip
 
+QUARANTINE = [
+    {"epoch": "ab" * 16, "sequence": 7, "payload_type": "application/vnd.hpcbridge.jobchanges.v1+protobuf", "items": 64,
+     "made_at": format_instant(AT), "reason": "MALFORMED_HEADER: too long", "payload": "AA=="},
+]  # fmt: skip
+REFUSED = [
+    {"payload_type": "application/vnd.hpcbridge.jobchanges.v1+protobuf", "code": "ILLEGAL_TRANSITION", "reason": "ended already",
+     "index": 912, "at": format_instant(AT)},
+]  # fmt: skip
 SPOOL = {
     "waiting": 3, "in_flight": 1, "acknowledged": 18_231, "quarantined": 0, "refused": 0, "bytes": 5_400_000,
     "quota_bytes": 1 << 30, "oldest_waiting_at": None,
@@ -79,7 +87,7 @@ def handlers(now: Callable[[], int]) -> dict[str, Callable[[Mapping[str, Any]], 
         "nodes": lambda _: {"nodes": NODES, "observed_at": format_instant(AT)},
         "queues": lambda _: {"queues": QUEUES, "observed_at": format_instant(AT)},
         "spool": lambda _: SPOOL,
-        "quarantine": lambda _: {"payloads": []},
+        "quarantine": lambda _: {"payloads": QUARANTINE, "refused": REFUSED},
         "flush": lambda _: {},
         "add": lambda _: {},
     }

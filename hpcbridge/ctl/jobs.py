@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from hpcbridge.ctl.output import (
     print_table,
     size,
 )
+from hpcbridge.ctl.ways import DaemonWay
 from hpcbridge.errors import LedgerUnavailable, Refused
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import Job
@@ -36,6 +38,7 @@ from hpcbridge.wire.queries import event_types, get_job, list_jobs, read_event
 Json = dict[str, Any]
 _POLL_SECONDS = 2.0
 _AGAIN_SECONDS = 2.0
+_PATIENT_POLLS = 60
 _COLUMNS = (
     Column(title="JOB"),
     Column(title="STATE", coloured=True),
@@ -97,14 +100,18 @@ def show(context: Context, job_id: str, cluster: str | None) -> None:
 @output_option
 @pass_context
 def watch(context: Context, job_id: str, cluster: str | None) -> None:
-    """Follow a job until it has ended; one line for each change. Ctrl-C stops watching, not the job."""
-    last: Json | None = None
-    changes = _followed_by_daemon(context, job_id) if cluster is None else _followed_by_ledger(context, job_id, cluster)
-    for job in changes:
-        if last is None or any(job[field] != last[field] for field in job if field not in ("wall_seconds", "published")):
-            _print_change(context, job)
-        last = job
-        if job["phase"] == "END":
+    """Follow a job until it has ended; one line for each change. Ctrl-C stops watching, not the job.
+
+    With the id of an array, all its members are followed.
+    """
+    last: dict[str, Json] = {}
+    follow = _followed_by_daemon(context, job_id) if cluster is None else _followed_by_ledger(context, job_id, cluster)
+    for records in follow:
+        for job in records:
+            if _is_news(job, last.get(job["job_id"])):
+                _print_change(context, job)
+            last[job["job_id"]] = job
+        if all(job["phase"] == "END" for job in records):
             return
 
 
@@ -148,13 +155,31 @@ def _found(context: Context, job_id: str, cluster: str | None) -> list[Json]:
     return records
 
 
-def _followed_by_daemon(context: Context, job_id: str) -> Iterator[Json]:
-    while True:
-        yield _found(context, job_id, None)[-1]
+def _followed_by_daemon(context: Context, job_id: str) -> Iterator[list[Json]]:
+    """What the scheduler says; for a job that has left it, what the ledger has on record."""
+    here = _found(context, job_id, None)
+    yield here
+    for polls in itertools.count():
         pause(_POLL_SECONDS)
+        now = {job["job_id"]: job for job in context.control("job", {"job_id": job_id})["jobs"]}
+        gone = [job for job in here if job["job_id"] not in now and job["phase"] != "END" and job["array_pending"] is None]
+        here = [*now.values(), *(_recorded(context, job, patient=polls < _PATIENT_POLLS) for job in gone)]
+        yield here
 
 
-def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator[Json]:
+def _recorded(context: Context, job: Json, *, patient: bool) -> Json:
+    """The ledger's record of a job that the scheduler no longer shows; its end may take a poll or two to get there."""
+    record = job_as_json(get_job(DaemonWay(context.control).call, job["cluster"], job["job_id"])) if job.get("published") else job
+    if record["phase"] == "END" or patient:
+        return {**job, **record}
+    raise Refused(
+        "NOT_FOUND",
+        f"job {job['job_id']} has left the scheduler, and how it ended is not known yet",
+        hint=f"look again later: hpcbridgectl jobs show {job['job_id']} --cluster {job['cluster']}",
+    )
+
+
+def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator[list[Json]]:
     """The record, then each event about it; mends a broken stream from the last cursor."""
     client = context.ledger_client()
     cursor = "now"
@@ -162,14 +187,14 @@ def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator
         try:
             with _job_events(client, cursor) as events:
                 if cursor == "now":
-                    yield job_as_json(get_job(client.call, cluster, job_id))
+                    yield [job_as_json(get_job(client.call, cluster, job_id))]
                 for reply in events:
                     if reply.WhichOneof("reply") != "event":
                         continue
                     event = read_event(reply.event)
                     cursor = event.cursor
                     if isinstance(event.body, Job) and (event.body.cluster, event.body.job_id) == (cluster, job_id):
-                        yield job_as_json(event.body)
+                        yield [job_as_json(event.body)]
         except LedgerUnavailable as error:
             note(f"note: {error}; trying again")
         pause(_AGAIN_SECONDS)
@@ -177,6 +202,10 @@ def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator
 
 def _job_events(client: LedgerClient, cursor: str) -> Any:
     return client.subscribe(ledger_pb2.SubscribeRequest(cursor=cursor, types=event_types((EventType.JOB_CHANGED,))))
+
+
+def _is_news(job: Json, last: Json | None) -> bool:
+    return last is None or any(job[field] != last[field] for field in job if field not in ("wall_seconds", "published"))
 
 
 def _print_change(context: Context, job: Json) -> None:
@@ -191,7 +220,7 @@ def _print_change(context: Context, job: Json) -> None:
         f"signal {job['exit_signal']}" if job["exit_signal"] is not None else "",
     ]
     when = job["ended_at"] or job["started_at"] or job["submitted_at"]
-    print_line(f"{moment_of_text(when)}  {job['phase'] or NOTHING:5}  {', '.join(part for part in told if part)}")
+    print_line(f"{moment_of_text(when)}  {job['job_id']:<10}  {job['phase'] or NOTHING:5}  {', '.join(part for part in told if part)}")
 
 
 def _row(job: Json) -> tuple[Any, ...]:

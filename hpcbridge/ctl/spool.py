@@ -7,13 +7,20 @@ from __future__ import annotations
 import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
-from hpcbridge.ctl.output import Column, moment_of_text, note, print_facts, print_json, print_table, size
+from hpcbridge.ctl.output import Column, moment_of_text, note, print_facts, print_json, print_line, print_table, size
 
-_COLUMNS = (
-    Column(title="SET ASIDE (UTC)"),
+_SET_ASIDE_COLUMNS = (
+    Column(title="MADE (UTC)"),
     Column(title="NUMBER", right=True),
     Column(title="TYPE", shrink=True),
-    Column(title="BYTES", right=True),
+    Column(title="ITEMS", right=True),
+    Column(title="REASON", shrink=True),
+)
+_REFUSED_COLUMNS = (
+    Column(title="REFUSED (UTC)"),
+    Column(title="ENTRY", right=True),
+    Column(title="TYPE", shrink=True),
+    Column(title="CODE"),
     Column(title="REASON", shrink=True),
 )
 
@@ -64,19 +71,24 @@ def flush(context: Context) -> None:
 @output_option
 @pass_context
 def quarantine(context: Context) -> None:
-    """List payloads that the ledger can never accept, with its reason. They are kept for whoever looks into it."""
+    """List what the ledger can never accept, and single items it refused last; each with its reason."""
     answer = context.control("quarantine")
     if context.json:
         print_json(answer)
         return
-    rows = (
-        (
-            moment_of_text(each.get("at")),
-            each.get("sequence"),
-            str(each.get("payload_type", "")).removeprefix("application/vnd.hpcbridge.").removesuffix("+protobuf"),
-            each.get("bytes"),
-            each.get("reason"),
-        )
+    aside = [
+        (moment_of_text(each["made_at"]), each["sequence"], _kind(each["payload_type"]), each["items"], each["reason"])
         for each in answer["payloads"]
-    )
-    print_table(_COLUMNS, rows, empty="Nothing is in quarantine.")
+    ]
+    refused = [
+        (moment_of_text(each["at"]), each["index"], _kind(each["payload_type"]), each["code"], each["reason"])
+        for each in answer.get("refused", ())
+    ]
+    print_table(_SET_ASIDE_COLUMNS, aside, empty="Nothing is in quarantine.")
+    if aside and refused:
+        print_line("")
+    print_table(_REFUSED_COLUMNS, refused, empty="Nothing was refused.")
+
+
+def _kind(payload_type: str) -> str:
+    return payload_type.removeprefix("application/vnd.hpcbridge.").removesuffix("+protobuf")

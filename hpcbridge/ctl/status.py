@@ -166,7 +166,12 @@ def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:
         yield Finding(
             what=f"the certificate ends {ago(expires_at, at)} and was not renewed", todo="is the enrolment port (7444) reachable?"
         )
-    if not ledger["connected"]:
+    if ledger.get("waits_for_approval"):
+        yield Finding(
+            what="a new chain of numbers waits for an admin",
+            todo="nothing is lost; ask one to run: hpcbridgectl admin approve NAME/INSTALLATION, as in the line identity below",
+        )
+    elif not ledger["connected"]:
         yield Finding(
             what=f"no connection to the ledger: {ledger.get('last_error') or 'not tried yet'}",
             todo="nothing is lost: changes wait in the spool and are sent when it is back. Check address, network and firewall.",

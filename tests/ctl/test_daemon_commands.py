@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +21,8 @@ from hpcbridge.ctl.main import cli
 from hpcbridge.ctl.status import findings
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.wire.control import ControlServer
+from hpcbridge.wire.convert import to_message
+from hpcbridge.wire.generated import ledger_pb2
 from tests import ctl_daemon
 
 Handlers = dict[str, Callable[[Mapping[str, Any]], Any]]
@@ -92,8 +97,53 @@ def test_watching_ends_with_the_job(ctl: Callable[..., Result], handlers: Handle
     handlers["job"] = lambda _: {"jobs": [next(steps)]}
     result = ctl("jobs", "watch", "57714")
     assert result.exit_code == 0
-    told = [line.split()[2:4] for line in result.stdout.splitlines()]
+    told = [line.split()[3:5] for line in result.stdout.splitlines()]
     assert told == [["QUEUE", "QUEUED,"], ["RUN", "RUNNING,"], ["END", "DONE"]]
+
+
+def test_watching_a_job_that_leaves_the_scheduler(ctl: Callable[..., Result], handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is taken from the ledger, through the daemon."""
+    monkeypatch.setattr(jobs_module, "_POLL_SECONDS", 0.01)
+    running = ctl_daemon.JOBS[0]
+    steps = iter([[running], [running], [], [], []])
+    handlers["job"] = lambda _: {"jobs": next(steps)}
+    ended = dataclasses.replace(ctl_daemon.EXAMPLES[3], job_id="57714")
+    reply = ledger_pb2.GetJobReply(job=to_message(ended))
+    handlers["call"] = lambda _: {"reply": base64.b64encode(reply.SerializeToString()).decode()}
+    result = ctl("jobs", "watch", "57714")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "END" in result.stdout.splitlines()[-1]
+
+
+def test_watching_a_job_nobody_publishes_gives_up_in_the_end(
+    ctl: Callable[..., Result], handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_POLL_SECONDS", 0.001)
+    steps = itertools.chain([[{**ctl_daemon.JOBS[0], "published": False}]], itertools.repeat([]))
+    handlers["job"] = lambda _: {"jobs": next(steps)}
+    result = ctl("jobs", "watch", "57714")
+    assert (result.exit_code, "has left the scheduler" in result.stderr) == (1, True)
+
+
+def test_watching_an_array(ctl: Callable[..., Result], handlers: Handlers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "_POLL_SECONDS", 0.01)
+    waits, ended = ctl_daemon.JOBS[1], ctl_daemon.JOBS[3]
+    one, two = {**ended, "job_id": "57720_1"}, {**ended, "job_id": "57720_2"}
+    runs = {**ctl_daemon.JOBS[0], "job_id": "57720_2"}
+    steps = iter([[waits], [waits, one, runs], [one, two]])
+    handlers["job"] = lambda _: {"jobs": next(steps)}
+    result = ctl("jobs", "watch", "57720")
+    assert result.exit_code == 0
+    assert [line.split()[2:4] for line in result.stdout.splitlines()] == [
+        ["57720_[]", "QUEUE"], ["57720_1", "END"], ["57720_2", "RUN"], ["57720_2", "END"],
+    ]  # fmt: skip
+
+
+def test_what_was_set_aside(ctl: Callable[..., Result]) -> None:
+    shown = ctl("spool", "quarantine").stdout
+    assert "jobchanges.v1" in shown
+    assert "too long" in shown
+    assert "ILLEGAL_TRANSITION" in shown
 
 
 def test_status_in_one_screen(ctl: Callable[..., Result]) -> None:
