@@ -27,6 +27,7 @@ from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report, Sc
 
 _ENDED = ("ended", "ended_fallback")
 _JOB_IDS = re.compile(r"[0-9][0-9A-Za-z_.+\[\]%,:-]*\Z")
+_COMMA = re.compile(r",(?![^\[]*\])")
 _BAD_DATA_STATUS = 65
 _MAX_CLUSTER = 40
 _MAX_BYTES = 256 << 20
@@ -107,7 +108,7 @@ def normalise(recording: Recording) -> Normalised:
 
     ask("about", scheduler.about)
     listed = _collect(ask("jobs", scheduler.jobs), problems)
-    ended = [_collect(ask(query, _ended_reader(scheduler)), problems) for query in _ENDED]
+    ended = [_collect(ask(query, _ended_reader(scheduler, query)), problems) for query in _ENDED]
     nodes = _collect(ask("nodes", scheduler.nodes), problems)
     jobs = _merge(listed, ended, jobs_recorded="jobs" in recording.reports)
     known_nodes = None if nodes is None else nodes.records
@@ -178,17 +179,18 @@ def _collect(answer: Answer[Read] | None, problems: list[Problem]) -> Answer[Rea
     return answer
 
 
-def _ended_reader(scheduler: Scheduler) -> Callable[[Report], Answer[Job]]:
-    return lambda report: scheduler.ended(report, asked_ids(report.argv))
+def _ended_reader(scheduler: Scheduler, query: str) -> Callable[[Report], Answer[Job]]:
+    """Only the fallback's answers are compared with its questions: a site's own command for `ended` may end in anything."""
+    return lambda report: scheduler.ended(report, asked_ids(report.argv) if query == "ended_fallback" else ())
 
 
 def asked_ids(argv: Sequence[str]) -> tuple[str, ...]:
-    """The job ids among the arguments of a recorded command: the trailing ones, each alone or joined by commas."""
+    """The job ids at the end of a recorded command, each alone or joined by commas."""
     ids: list[str] = []
     for argument in reversed(argv):
         if not _JOB_IDS.match(argument):
             break
-        ids.append(argument)
+        ids.extend(reversed(_COMMA.split(argument)))
     return tuple(reversed(ids))
 
 

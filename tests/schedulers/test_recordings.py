@@ -17,7 +17,7 @@ import pytest
 
 from hpcbridge.errors import BadData
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.recording import Normalised, load_recording, normalise
+from hpcbridge.schedulers.recording import Normalised, asked_ids, load_recording, normalise
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 CASES = sorted(path.parent for name in SCHEDULERS for path in RECORDED.glob(f"{name}/*/*/meta.json"))
@@ -110,3 +110,29 @@ def test_a_folder_that_is_no_recording_is_refused_by_name(tmp_path: Path, meta: 
         (tmp_path / "meta.json").write_text(meta)
     with pytest.raises(BadData, match=words):
         load_recording(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("argv", "ids"),
+    [
+        (["sh", "-c", "for id; do …; done", "ended_fallback", "22", "4_1"], ("22", "4_1")),
+        (["/x/slurm/ended_fallback", "19+1", "25_[2-4,7]"], ("19+1", "25_[2-4,7]")),
+        (["scontrol", "-o", "show", "job", "22,4_[1,3],33"], ("22", "4_[1,3]", "33")),
+        (["sacct", "-j", "22", "-o", "JobID,JobName"], ()),
+        ([], ()),
+    ],
+)
+def test_ids_stand_at_the_end_of_a_command(argv: list[str], ids: tuple[str, ...]) -> None:
+    assert asked_ids(argv) == ids
+
+
+def test_how_a_site_spells_its_accounting_command_does_not_matter(tmp_path: Path) -> None:
+    case = RECORDED / "slurm" / "22.05.8" / "purged"
+    expected = _normalised(case)
+    meta = json.loads((case / "meta.json").read_text())
+    for path in case.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for argv in (["/opt/site/ended"], ["sacct", "-j22,32"], ["sacct", "-o", "JobID", "-j", "22,32"], ["sacct", "-S", "1795349000"]):
+        meta["queries"]["ended"]["argv"] = argv
+        (tmp_path / "meta.json").write_text(json.dumps(meta))
+        assert _normalised(tmp_path) == expected
