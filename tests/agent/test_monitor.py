@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The monitor with real scripts: what a scheduler says arrives in the spool, and what it fails to say changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpcbridge.agent.changes import Patience
+from hpcbridge.agent.memory import Memory, Publication
+from hpcbridge.agent.monitor import Monitor
+from hpcbridge.agent.observations import Observations
+from hpcbridge.agent.publish import PublishMode
+from hpcbridge.agent.spool import Spool
+from hpcbridge.errors import SchedulerError
+from hpcbridge.model.clusters import ClusterState, Frontend
+from hpcbridge.model.transactions import JobChange, NodeChange, PayloadType
+from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.wire.convert import decode
+from tests.scripted_slurm import START, Line, ScriptedSlurm, done
+
+MINUTE = 60_000
+
+
+class Site:
+    """A scripted Slurm and a monitor; time stands still unless a test moves it."""
+
+    def __init__(self, directory: Path, *, mode: PublishMode = PublishMode.FULL, owners: frozenset[str] = frozenset()) -> None:
+        self.slurm = ScriptedSlurm(directory)
+        self.at = START * 1000
+        self.path = directory / "spool.db"
+        self.spool = Spool(self.path, cluster="c1", quota_bytes=1 << 28, keep_ms=1000)
+        self.observations = Observations()
+        self.memory = Memory(
+            self.spool, Publication(mode=mode, owners=owners), patience=Patience(grace_ms=MINUTE), random_bytes=secrets.token_bytes
+        )
+        self.monitor = Monitor(
+            ScriptRunner(self.slurm.scripts, scheduler="slurm", environment={}, timeout_seconds=1, max_bytes=1 << 20),
+            SlurmScheduler("c1"),
+            self.memory,
+            self.spool,
+            self.observations,
+            cluster="c1",
+            scheduler_name="slurm",
+            stopping=threading.Event(),
+            clock=lambda: self.at,
+            read_frontend=lambda: Frontend(load_hundredths=12, memory_used_bytes=345),
+            stored=lambda: None,
+        )
+
+    def taken(self, kind: PayloadType) -> list[bytes]:
+        """Items of this type, which are gone afterwards."""
+        rows = self.spool._rows("SELECT content FROM waiting WHERE type = ? ORDER BY id", (kind,))
+        with self.spool._transaction() as db:
+            db.execute("DELETE FROM waiting WHERE type = ?", (kind,))
+        return [bytes(content) for (content,) in rows]
+
+    def told(self) -> list[tuple[str, int | None, str]]:
+        jobs = [decode(JobChange, content).job for content in self.taken(PayloadType.JOB_CHANGES)]
+        return [(job.job_id, job.incarnation, job.state.value) for job in jobs]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.spool.close()
+
+
+def test_reports_become_changes_and_a_sample(site: Site) -> None:
+    site.slurm.jobs([Line(job_id="1"), Line(job_id="2", state="PENDING")])
+    site.monitor.ask_about()
+    site.monitor.ask_jobs()
+    site.monitor.ask_nodes()
+    site.monitor.ask_queues()
+    site.monitor.read_vitals()
+    site.monitor.sample()
+    assert site.told() == [("1", 1, "RUNNING"), ("2", 1, "QUEUED")]
+    assert [decode(NodeChange, content).node for content in site.taken(PayloadType.NODE_CHANGES)] == ["c1", "c2"]
+    (content,) = site.taken(PayloadType.CLUSTER_STATE)
+    state = decode(ClusterState, content)
+    assert (state.nodes_total, state.nodes_up, state.cores_total, state.cores_used, state.utilization) == (2, 2, 16, 4, 2500)
+    assert state.scheduler is not None
+    assert (state.scheduler.version, state.scheduler.reachable) == ("22.05.8", True)
+    assert state.frontend == Frontend(load_hundredths=12, memory_used_bytes=345)
+    assert [queue.name for queue in state.queues] == ["batch"]
+
+
+@pytest.mark.parametrize(
+    "misbehaviour",
+    [
+        "exec sleep 1000",
+        "echo slurm_load_jobs error >&2; exit 1",
+        "exit 0",
+        "head -c 65536 /dev/urandom",
+        "echo 'TIME|0badcafe|JOBID'",
+        "exec yes 0123456789abcdef",
+        "exit 127",
+    ],
+)
+def test_a_scheduler_that_misbehaves_changes_nothing(site: Site, misbehaviour: str) -> None:
+    site.slurm.jobs([Line(job_id="1")])
+    site.monitor.ask_jobs()
+    site.monitor.ask_nodes()
+    site.told()
+    for query, ask in (("jobs", site.monitor.ask_jobs), ("nodes", site.monitor.ask_nodes)):
+        site.slurm.script(query, misbehaviour)
+        with pytest.raises(SchedulerError):
+            ask()
+    assert site.told() == []
+    assert site.memory.due(site.at + 1) == ()
+    assert [job.job_id for job in site.observations.snapshot.jobs or ()] == ["1"]
+    content = site.taken(PayloadType.CLUSTER_STATE)[-1]
+    scheduler = decode(ClusterState, content).scheduler
+    assert scheduler is not None
+    assert scheduler.reachable is False
+    site.slurm.works("jobs")
+    site.monitor.ask_jobs()
+    assert site.told() == []
+    assert site.observations.snapshot.reachable is True
+
+
+def test_a_vanished_job_is_asked_for_and_ends_as_accounting_says(site: Site) -> None:
+    site.slurm.jobs([Line(job_id="1"), Line(job_id="2")])
+    site.monitor.ask_jobs()
+    site.told()
+    site.slurm.jobs([])
+    site.slurm.ended([done(Line(job_id="1"))])
+    site.monitor.ask_jobs()
+    site.monitor.ask_ended()
+    assert site.told() == [("1", 1, "DONE")]
+    site.at += 2 * MINUTE
+    site.monitor.ask_ended()
+    assert site.told() == [("2", 1, "UNDETERMINED")]
+    site.at += 60 * MINUTE
+    site.slurm.ended([dataclasses.replace(done(Line(job_id="2")), state="TIMEOUT")])
+    site.monitor.ask_ended()
+    assert site.told() == [("2", 1, "FAILED")]
+
+
+def test_accounting_that_fails_changes_nothing(site: Site) -> None:
+    site.slurm.jobs([Line(job_id="1")])
+    site.monitor.ask_jobs()
+    site.slurm.jobs([])
+    site.monitor.ask_jobs()
+    site.told()
+    site.slurm.script("ended", "echo down >&2; exit 1")
+    site.at += 5 * MINUTE
+    site.monitor.ask_ended()
+    assert site.told() == []
+
+
+def test_an_end_while_the_daemon_was_down_is_found(site: Site, tmp_path: Path) -> None:
+    site.slurm.jobs([Line(job_id="1"), Line(job_id="2")])
+    site.monitor.ask_jobs()
+    site.told()
+    site.spool.close()
+    again = Site(tmp_path / "again")
+    again.spool.close()
+    again.spool = Spool(site.path, cluster="c1", quota_bytes=1 << 28, keep_ms=1000)
+    again.memory = Memory(
+        again.spool,
+        Publication(mode=PublishMode.FULL, owners=frozenset()),
+        patience=Patience(),
+        random_bytes=secrets.token_bytes,
+    )
+    again.monitor._memory, again.monitor._spool = again.memory, again.spool
+    again.slurm.jobs([done(Line(job_id="2")), done(Line(job_id="3"))])
+    again.slurm.ended([done(Line(job_id="1"))])
+    again.monitor.ask_jobs()
+    again.monitor.ask_ended()
+    assert again.told() == [("2", 1, "DONE"), ("3", 1, "DONE"), ("1", 1, "DONE")]
+    again.spool.close()
+
+
+def test_only_tenants_leave_the_site_until_a_job_is_watched(tmp_path: Path) -> None:
+    site = Site(tmp_path, mode=PublishMode.TENANTS, owners=frozenset({"bob"}))
+    site.slurm.jobs([Line(job_id="1"), Line(job_id="2", owner="bob"), Line(job_id="3_[1-4]", state="PENDING")])
+    site.monitor.ask_jobs()
+    assert site.told() == [("2", 1, "RUNNING")]
+    site.memory.watch("1")
+    site.memory.watch("3")
+    site.monitor.ask_jobs()
+    assert site.told() == [("1", 1, "RUNNING"), ("3_[]", 1, "QUEUED")]
+    site.spool.close()
+
+
+def test_a_hostile_name_is_just_a_name(site: Site) -> None:
+    name = "x\n0:00|wrong|99|99|99|N/A|N/A|N/A|root|root|batch|RUNNING"
+    site.slurm.jobs([Line(job_id="1", name=name)])
+    site.monitor.ask_jobs()
+    (content,) = site.taken(PayloadType.JOB_CHANGES)
+    job = decode(JobChange, content).job
+    assert (job.job_id, job.owner) == ("1", "alice")
+    assert job.name is not None
+    assert "\n" not in job.name
+
+
+def test_a_full_spool_is_made_up_for_by_the_next_report(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.spool, "_quota", 0)
+    site.slurm.jobs([Line(job_id="1")])
+    with pytest.raises(Exception, match="quota"):
+        site.monitor.ask_jobs()
+    monkeypatch.setattr(site.spool, "_quota", 1 << 28)
+    site.monitor.ask_jobs()
+    assert site.told() == [("1", 1, "RUNNING")]
+    assert len(site.taken(PayloadType.GAP)) == 1
