@@ -195,7 +195,7 @@ class PrivateSlurm:
         self.run(argv, timeout=60)
 
     def _slurm_conf(self) -> str:
-        host, home = socket.gethostname(), self.directory
+        home = self.directory
         node_ports = self._ports[2:]
         accounting = ["AccountingStorageType=accounting_storage/none"]
         if self.accounting:  # without slurmdbd, 22.05 refuses to count GPUs among the trackable resources
@@ -208,7 +208,7 @@ class PrivateSlurm:
             ]
         lines = [
             f"ClusterName={self.cluster}",
-            f"SlurmctldHost={host}(127.0.0.1)",
+            "SlurmctldHost=localhost",
             "SlurmUser=root",
             "AuthType=auth/munge",
             f"AuthInfo=socket={self._sockets / 'munge'}",
@@ -243,7 +243,7 @@ class PrivateSlurm:
         for number in range(1, self.nodes + 1):
             gres = " Gres=gpu:a100:2" if number == self.nodes else ""
             lines.append(
-                f"NodeName=c{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports[number - 1]} Sockets=1 CoresPerSocket=4 "
+                f"NodeName=c{number} NodeHostname=localhost NodeAddr=127.0.0.1 Port={node_ports[number - 1]} Sockets=1 CoresPerSocket=4 "
                 f"ThreadsPerCore=1 RealMemory=2000{gres} State=UNKNOWN"
             )
         every, last = f"c[1-{self.nodes}]", f"c{self.nodes}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -108,13 +107,13 @@ class ScaleSlurm:
             )
 
     def _slurm_conf(self) -> str:
-        (port, node_port), host = free_ports(2), socket.gethostname()
+        port, node_port = free_ports(2)
         names = f"n[0001-{self.nodes:04d}]"
         size = "CPUs=128 Sockets=2 CoresPerSocket=64 ThreadsPerCore=1 RealMemory=512000"
         return "\n".join(
             [
                 f"ClusterName={self._cluster}",
-                f"SlurmctldHost={host}(127.0.0.1)",
+                "SlurmctldHost=localhost",
                 "SlurmUser=root",
                 "AuthType=auth/munge",
                 f"AuthInfo=socket={self._sockets / 'munge'}",
