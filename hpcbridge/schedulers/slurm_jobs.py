@@ -16,6 +16,7 @@ from functools import lru_cache
 from hpcbridge.model.jobs import Job, JobState, Phase, validate_job
 from hpcbridge.model.quantities import Instant, escape_text, instant_from_seconds
 from hpcbridge.schedulers.notation import NOTHING, count_tasks, expand_hosts, parse_count, parse_duration, parse_resources, parse_size
+from hpcbridge.schedulers.slurm_gpus import gpus_of
 from hpcbridge.schedulers.slurm_states import exit_of, job_state
 
 SQUEUE_HEADER = (
@@ -35,7 +36,6 @@ SACCT_HEADER = (
 _JOB_ID = re.compile(r"(\d{1,10})(?:_(\d{1,10})|_\[([0-9,:%.-]+)\]|\+(\d{1,10}))?\Z", re.ASCII)
 _NO_TEXT = frozenset({"", "(null)", "N/A"})
 _UNLIMITED_SECONDS = 365 * 24 * 3600
-_GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:=,()]+?))?(?:[:=](\d{1,9}))?(?:\([^()]*\))?\Z", re.ASCII)
 _MAX_SECONDS = 253_402_300_799
 
 JobRead = tuple[Job, bool]
@@ -239,7 +239,7 @@ def _job(
     submitted_at = _instant(submitted)
     if submitted_at is None:
         raise ValueError("no submit time")
-    gpus, gpu_type = _gpus(resources, None if requested is None else tuple(requested), node_count)
+    gpus, gpu_type = gpus_of(resources, None if requested is None else tuple(requested), node_count)
     job = Job(
         cluster=cluster,
         job_id=job_id,
@@ -296,53 +296,3 @@ def _integer(text: str) -> int | None:
 def _pending(pending_range: str) -> int | None:
     """A range that Slurm cut short (`…`, without SLURM_BITSTR_LEN=0) has an unknown count."""
     return None if "..." in pending_range else count_tasks(pending_range)
-
-
-def _gpus(resources: Mapping[str, str], requested: tuple[str, ...] | None, node_count: str) -> tuple[int | None, str | None]:
-    """Count and type. Counts stand in the allocated resources; types mostly only in what was asked for per node, job or task.
-
-    Without slurmdbd, Slurm does not count GPUs among the resources, so "none there" means none only where `requested` is known too.
-    """
-    types: list[str] = []
-    total: int | None = None
-    typed = 0
-    for key, amount in resources.items():
-        if key == "gres/gpu":
-            total = parse_count(amount)
-        elif key.startswith("gres/gpu:"):
-            types.append(key[9:])
-            typed += parse_count(amount)
-    asked = _asked_gpus(requested or ())
-    types.extend(kind for kind, _ in asked if kind)
-    if total is None and typed:
-        total = typed
-    elif total is None and requested is not None:
-        total = 0 if resources and not asked else _asked_total(asked, requested, node_count)
-    kinds = ",".join(dict.fromkeys(types))
-    return total, escape_text(kinds, limit=64) if kinds and total else None
-
-
-@lru_cache(maxsize=1024)
-def _asked_gpus(requested: tuple[str, ...]) -> tuple[tuple[str | None, int], ...]:
-    found = []
-    for text in requested:
-        for item in re.sub(r"\([^()]*\)", "", text).split(","):
-            match = _GPU.match(item)
-            if match:
-                kind, amount = match.groups()
-                if kind is not None and kind.isdecimal() and amount is None:
-                    kind, amount = None, kind
-                found.append((kind, int(amount or 1)))
-    return tuple(found)
-
-
-def _asked_total(asked: tuple[tuple[str | None, int], ...], requested: tuple[str, ...], node_count: str) -> int | None:
-    """What was asked for, where the site does not count GPUs as trackable: known per job, and per node if the nodes are."""
-    if len(requested) != 3:
-        return None
-    per_node, per_job, _ = (_asked_gpus((text,)) for text in requested)
-    if per_job:
-        return sum(amount for _, amount in per_job)
-    if per_node and asked and node_count.isdecimal():
-        return sum(amount for _, amount in per_node) * parse_count(node_count)
-    return None
