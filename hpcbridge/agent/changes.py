@@ -288,6 +288,8 @@ class Patience:
     lost_after_ms: int = 7 * 86_400_000
     first_pause_ms: int = 15_000
     longest_pause_ms: int = 6 * 3_600_000
+    asked_at_least: int = 30
+    """Asking so often takes days; so a clock that jumps does not make anybody give up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +306,7 @@ def settle(missing: MissingJob, records: Sequence[Job] | None, *, at: Instant, p
     if ended is not None:
         return Settled(_change_of(missing, ended, at), None)
     waited = at - missing.since_at
-    if waited >= patience.lost_after_ms:
+    if waited >= patience.lost_after_ms and missing.asked >= patience.asked_at_least:
         return Settled(None, None)
     pause = min(patience.first_pause_ms << min(missing.asked, 20), patience.longest_pause_ms)
     later = dataclasses.replace(missing, asked=missing.asked + 1, next_at=at + pause)

@@ -51,6 +51,8 @@ ABOUT_SECONDS = 600
 ENDED_SECONDS = 5
 HOUSEKEEPING_SECONDS = 300
 RENEWAL_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 60.0
+"""However long something was down: ended jobs leave the scheduler's list after minutes."""
 _DAY_MS = 86_400_000
 
 
@@ -211,11 +213,12 @@ class _Daemon:
         }
         add = self._supervisor.add
         workers = {
-            name: add(name, step, pace=Pace(interval_seconds=seconds), limit_seconds=limit) for name, (step, seconds) in asks.items()
+            name: add(name, step, pace=Pace(interval_seconds=seconds, longest_pause_seconds=LONGEST_PAUSE_SECONDS), limit_seconds=limit)
+            for name, (step, seconds) in asks.items()
         }
-        often = Pace(interval_seconds=RENEWAL_SECONDS, longest_pause_seconds=60.0)
+        often = Pace(interval_seconds=RENEWAL_SECONDS, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
         workers["renewal"] = add("renewal", self._renewal.run, pace=often, limit_seconds=180)
-        stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=60.0, breaks_after=1_000_000)
+        stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS, breaks_after=1_000_000)
         workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
         workers["listener"] = add("listener", self._listener.run, pace=stream, limit_seconds=180)
         self._gateway.beat_with(workers["gateway"].beat)

@@ -95,9 +95,10 @@ class Memory:
         return comparison
 
     def due(self, at: Instant) -> tuple[MissingJob, ...]:
-        """Vanished jobs that accounting should be asked for now."""
+        """Vanished jobs that accounting should be asked for now; a time too far ahead was set by a clock that jumped, and counts too."""
+        latest = at + self._patience.longest_pause_ms
         with self._changing():
-            return tuple(each for each in self._missing.values() if each.next_at <= at)
+            return tuple(each for each in self._missing.values() if not at < each.next_at <= latest)
 
     def settle_jobs(
         self, missing: Iterable[MissingJob], records: Sequence[Job] | None, *, unreadable: Collection[str] = (), at: Instant
@@ -211,11 +212,12 @@ class Memory:
         with self._lock:
             if not self._loaded:
                 self._load()
+            done = False
             try:
                 yield
-            except BaseException:
-                self._loaded = False
-                raise
+                done = True
+            finally:
+                self._loaded = self._loaded and done
 
     def _load(self) -> None:
         memory = self._spool.load_memory()

@@ -8,17 +8,18 @@ by their own worker.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
 from hpcbridge.agent.changes import MissingJob, key_of_range
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.observations import Observations, cluster_state
 from hpcbridge.agent.rows import Item
-from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.spool import Spool, SpoolFull
 from hpcbridge.errors import ConfigError, SchedulerError
 from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job
@@ -81,7 +82,8 @@ class Monitor:
             query.succeeded(len(answer.records), answer.problems)
         unreadable = {_key_of_subject(problem.subject) for problem in answer.problems if problem.subject is not None}
         unreadable -= {job.job_id for job in answer.records}
-        self._memory.observe_jobs(answer.records, unreadable=unreadable, at=query.at)
+        with self._kept("jobs"):
+            self._memory.observe_jobs(answer.records, unreadable=unreadable, at=query.at)
         self._observations.set_jobs(answer.records, query.at)
 
     def ask_ended(self) -> None:
@@ -92,8 +94,9 @@ class Monitor:
             answer = self._accounting(part)
             records = None if answer is None else answer.records
             unreadable = {problem.subject for problem in answer.problems if problem.subject} if answer is not None else set()
-            settled = self._memory.settle_jobs(part, records, unreadable=unreadable, at=self._clock())
-            logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answer is not None, settled)
+            with self._kept("ended"):
+                settled = self._memory.settle_jobs(part, records, unreadable=unreadable, at=self._clock())
+                logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answer is not None, settled)
 
     def ask_nodes(self) -> None:
         """All nodes; changes of availability go to the spool."""
@@ -102,7 +105,8 @@ class Monitor:
             query.succeeded(len(answer.records), answer.problems)
         unreadable = {problem.subject for problem in answer.problems if problem.subject is not None}
         unreadable -= {node.name for node in answer.records}
-        self._memory.observe_nodes(answer.records, unreadable=unreadable, at=query.at)
+        with self._kept("nodes"):
+            self._memory.observe_nodes(answer.records, unreadable=unreadable, at=query.at)
         self._observations.set_nodes(answer.records, query.at)
 
     def ask_queues(self) -> None:
@@ -123,8 +127,17 @@ class Monitor:
             return
         state = cluster_state(self._observations.snapshot, cluster=self._cluster, scheduler=self._scheduler_name, at=self._clock())
         item = Item(payload_type=PayloadType.CLUSTER_STATE, content=encode(state), replaces=_SAMPLE, sample=True)
-        self._spool.store((item,), at=state.observed_at)
+        with self._kept("samples"):
+            self._spool.store((item,), at=state.observed_at)
         self._stored()
+
+    @contextlib.contextmanager
+    def _kept(self, query: str) -> Iterator[None]:
+        """While the spool is full the scheduler is asked all the same: nothing was remembered, so the next report says it again."""
+        try:
+            yield
+        except SpoolFull as error:
+            self._observations.note_failure(query, str(error))
 
     def _accounting(self, missing: Sequence[MissingJob]) -> Answer[Job] | None:
         """What accounting says of these jobs, else from the fallback; None if neither answered."""

@@ -100,12 +100,11 @@ class Spool:
         self._reserve = path.with_suffix(".reserve")
         self.is_new = not path.exists()
         self._db = self._connect()
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._db.close)
             self._prepare()
             self._make_reserve()
-        except BaseException:
-            self._db.close()
-            raise
+            on_failure.pop_all()
 
     def close(self) -> None:
         """Closes the connection; the spool is of no use afterwards."""
@@ -470,10 +469,9 @@ class Spool:
                 yield self._db
                 reach("spool.before_commit")
                 self._db.execute("COMMIT")
-            except BaseException:
+            finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise
             reach("spool.after_commit")
 
     @contextlib.contextmanager

@@ -16,14 +16,15 @@ import pytest
 from hpcbridge.agent import gateway as gateway_module
 from hpcbridge.agent import trust as trust_module
 from hpcbridge.agent.memory import Publication
+from hpcbridge.agent.payloads import make_payload
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.rows import Item
 from hpcbridge.errors import IntegrityError, LedgerUnavailable
 from hpcbridge.ledger.receipt import receipt_from_text
-from hpcbridge.model.clusters import Vetting
+from hpcbridge.model.clusters import Registration, Vetting
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.jobs import JobState, Outcome
-from hpcbridge.model.transactions import Decision, EpochStart, JobChange, PayloadType, Registration
+from hpcbridge.model.transactions import Decision, EpochStart, JobChange, PayloadType
 from hpcbridge.wire.client import SubmitStream
 from hpcbridge.wire.convert import decode, encode
 from hpcbridge.wire.generated import ledger_pb2
@@ -184,7 +185,7 @@ def test_poison_is_set_aside_and_a_new_epoch_goes_on_without_it(agent: Agent, mo
     agent.start()
     agent.until(lambda: agent.gateway.status.connected)
     agent.drain()
-    honest = gateway_module.make_payload
+    honest = make_payload
 
     def poisoned(header: Any, payload_type: PayloadType, body: bytes, *, items: int) -> Any:
         payload = honest(header, payload_type, body, items=items)
