@@ -16,6 +16,7 @@ from hpcbridge.ctl.output import (
     Column,
     clock,
     moment_of_text,
+    natural,
     note,
     pause,
     print_facts,
@@ -39,6 +40,7 @@ Json = dict[str, Any]
 _POLL_SECONDS = 2.0
 _AGAIN_SECONDS = 2.0
 _PATIENT_POLLS = 60
+_MAX_ID = 24
 _COLUMNS = (
     Column(title="JOB"),
     Column(title="STATE", coloured=True),
@@ -74,7 +76,7 @@ def list_command(context: Context, cluster: str | None, *, open_only: bool, owne
     if context.json:
         print_json({"jobs": records})
     else:
-        print_table(_COLUMNS, (_row(job) for job in records), empty="No jobs.")
+        print_table(_COLUMNS, (_row(job) for job in sorted(records, key=lambda job: natural(job["job_id"]))), empty="No jobs.")
 
 
 @jobs.command(short_help="Show everything known about a job.")
@@ -226,7 +228,7 @@ def _print_change(context: Context, job: Json) -> None:
 def _row(job: Json) -> tuple[Any, ...]:
     nodes = job["nodes"]
     return (
-        job["job_id"],
+        _short_id(job["job_id"]),
         job["state"],
         job["outcome"],
         job["owner"],
@@ -238,6 +240,11 @@ def _row(job: Json) -> tuple[Any, ...]:
         clock(job["wall_seconds"]),
         job["name"],
     )
+
+
+def _short_id(job_id: str) -> str:
+    """A pending range may list thousands of members; `jobs show` has it whole."""
+    return job_id if len(job_id) <= _MAX_ID else f"{job_id[: _MAX_ID - 2]}…]"
 
 
 def _details(job: Json) -> list[tuple[str, Any]]:

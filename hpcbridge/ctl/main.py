@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -110,7 +111,8 @@ for _command in (
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. It handles private keys, so it leaves no core file behind."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cli(prog_name="hpcbridgectl")
 
 

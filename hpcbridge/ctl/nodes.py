@@ -10,7 +10,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
-from hpcbridge.ctl.output import Column, moment, print_json, print_table, share, size
+from hpcbridge.ctl.output import Column, moment, natural, print_json, print_table, share, size
 from hpcbridge.wire.queries import list_nodes
 
 _COLUMNS = (
@@ -51,7 +51,7 @@ def list_command(context: Context, cluster: str | None) -> None:
     if context.json:
         print_json(answer)
     else:
-        print_table(_COLUMNS, (_row(node) for node in answer["nodes"]), empty="No nodes.")
+        print_table(_COLUMNS, (_row(node) for node in sorted(answer["nodes"], key=lambda node: natural(node["name"]))), empty="No nodes.")
 
 
 def _show_recorded(context: Context, cluster: str) -> None:
@@ -59,7 +59,10 @@ def _show_recorded(context: Context, cluster: str) -> None:
     if context.json:
         print_json({"cluster": cluster, "nodes": [as_json(node) for node in found]})
         return
-    rows = ((node.node, node.availability, node.native_state, moment(node.observed_at), node.reason) for node in found)
+    rows = (
+        (node.node, node.availability, node.native_state, moment(node.observed_at), node.reason)
+        for node in sorted(found, key=lambda each: natural(each.node))
+    )
     print_table(_LEDGER_COLUMNS, rows, empty=f"The ledger knows no nodes of {cluster}.")
 
 

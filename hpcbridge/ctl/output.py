@@ -9,6 +9,7 @@ or wrapped, so that awk and grep see whole lines. Whatever came from a stranger 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,6 +169,15 @@ def size(count: int | None) -> str:
 def share(used: int | None, total: int | None) -> str:
     """Used of total."""
     return NOTHING if used is None and total is None else f"{_cell(used)}/{_cell(total)}"
+
+
+def natural(text: str) -> list[tuple[int, int | str]]:
+    """Key to sort names as people count: n2 before n10, 4_1 before 25_[2-9]."""
+    return [
+        (0, int(part)) if part.isdecimal() and part.isascii() else (1, part)
+        for part in re.split(r"(\d{1,18})", text, flags=re.ASCII)
+        if part
+    ]
 
 
 def pause(seconds: float) -> None:

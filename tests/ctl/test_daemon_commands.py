@@ -65,7 +65,14 @@ def test_jobs_as_a_table(ctl: Callable[..., Result]) -> None:
     lines = ctl("jobs", "list").stdout.splitlines()
     assert len(lines) == 1 + len(ctl_daemon.JOBS)
     assert lines[0].split()[:4] == ["JOB", "STATE", "OUTCOME", "OWNER"]
-    assert "\\x1b[2Jrm -rf" in lines[-1]
+    assert [line.split()[0] for line in lines[1:]] == ["57690", "57691", "57692", "57714", "57720_[]"]
+    assert "\\x1b[2Jrm -rf" in lines[3]
+
+
+def test_a_range_of_thousands_does_not_widen_the_table(ctl: Callable[..., Result], handlers: Handlers) -> None:
+    waits = {**ctl_daemon.JOBS[1], "job_id": f"72_[{','.join(map(str, range(1000)))}]"}
+    handlers["jobs"] = lambda _: {"jobs": [waits], "observed_at": None}
+    assert ctl("jobs", "list").stdout.splitlines()[1].startswith("72_[0,1,2,3,4,5,6,7,8,…]  QUEUED")
 
 
 def test_jobs_are_filtered(ctl: Callable[..., Result]) -> None:

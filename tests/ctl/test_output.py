@@ -114,6 +114,11 @@ def test_colours_only_for_our_own_words_and_only_on_a_terminal() -> None:
     assert "\x1b[32m" not in on_a_terminal(80, environment={"NO_COLOR": "1"})
 
 
+def test_names_sort_as_people_count() -> None:
+    names = ["n10", "n2", "", "25_[2-9%2]", "4_10", "4_2", "n", "٣"]
+    assert sorted(names, key=output.natural) == ["", "4_2", "4_10", "25_[2-9%2]", "n", "n2", "n10", "٣"]
+
+
 def test_figures_in_words() -> None:
     assert [duration(each) for each in (0, 59, 60, 3725, 90_000, None)] == ["0 s", "59 s", "1 min", "1 h 02 min", "1 d 1 h", NOTHING]
     assert [clock(each) for each in (0, 3671, 172_800, None)] == ["00:00:00", "01:01:11", "2-00:00:00", NOTHING]
