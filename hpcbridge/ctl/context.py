@@ -102,6 +102,16 @@ class Context:
             click.get_current_context().call_on_close(self._client.close)
         return self._client
 
+    def refresh_client(self) -> None:
+        """For what follows events for days: a newer certificate where one is due, and a connection that uses it."""
+        client = self.ledger_client()
+        try:
+            if not self.is_daemons():
+                renew_if_due(self.keys(), now())
+        except CertificateExpired as error:
+            note(f"note: {error}")
+        client.reconnect()
+
     def way(self) -> Way:
         """How this command reaches the ledger: with the own identity, else through the daemon."""
         own = KeyDirectory(self.identity_path()).is_enrolled()

@@ -13,12 +13,11 @@ from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import moment, note, pause, print_json_line, print_line
-from hpcbridge.errors import LedgerUnavailable
+from hpcbridge.errors import CertificateExpired, LedgerUnavailable
 from hpcbridge.model.clusters import ClusterState, Registration
 from hpcbridge.model.entries import EventType, parse_cursor
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.transactions import Decision, EpochStart, Gap, NodeChange, Parameters, Revocation
-from hpcbridge.wire.client import LedgerClient
 from hpcbridge.wire.generated import ledger_pb2
 from hpcbridge.wire.queries import LedgerEvent, event_types, read_event
 
@@ -36,10 +35,9 @@ def events(context: Context, start: str | None, *, follow: bool, types: tuple[st
     """Print the events you may see, one on a line; with -o json one JSON object on a line."""
     if start is not None:
         _check_cursor(start)
-    client = context.ledger_client()
     cursor = start if start is not None else "now" if follow else ""
     watch = _Numbers(complete=not types)
-    for event in _events(client, cursor, follow=follow, types=tuple(EventType(each) for each in types)):
+    for event in _events(context, cursor, follow=follow, types=tuple(EventType(each) for each in types)):
         watch.check(event)
         if context.json:
             print_json_line(as_json(event))
@@ -66,23 +64,24 @@ class _Numbers:
         self._last[event.audience] = event.audience_number
 
 
-def _events(client: LedgerClient, cursor: str, *, follow: bool, types: tuple[EventType, ...]) -> Iterator[LedgerEvent]:
+def _events(context: Context, cursor: str, *, follow: bool, types: tuple[EventType, ...]) -> Iterator[LedgerEvent]:
     """Events from the cursor on; with `follow` a broken stream is opened again where it broke."""
     while True:
         request = ledger_pb2.SubscribeRequest(cursor=cursor, types=event_types(types), until_caught_up=not follow)
         try:
-            with client.subscribe(request) as stream:
+            with context.ledger_client().subscribe(request) as stream:
                 for reply in stream:
                     if reply.WhichOneof("reply") == "event":
                         cursor = reply.event.cursor
                         yield read_event(reply.event)
             if not follow:
                 return
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, CertificateExpired) as error:
             if not follow:
                 raise
             note(f"note: {error}; trying again")
         pause(_AGAIN_SECONDS)
+        context.refresh_client()
 
 
 def _check_cursor(text: str) -> None:

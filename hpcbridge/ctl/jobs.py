@@ -27,7 +27,7 @@ from hpcbridge.ctl.output import (
     size,
 )
 from hpcbridge.ctl.ways import DaemonWay
-from hpcbridge.errors import LedgerUnavailable, Refused
+from hpcbridge.errors import CertificateExpired, LedgerUnavailable, Refused
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.schema import job_as_json
@@ -197,9 +197,10 @@ def _followed_by_ledger(context: Context, job_id: str, cluster: str) -> Iterator
                     cursor = event.cursor
                     if isinstance(event.body, Job) and (event.body.cluster, event.body.job_id) == (cluster, job_id):
                         yield [job_as_json(event.body)]
-        except LedgerUnavailable as error:
+        except (LedgerUnavailable, CertificateExpired) as error:
             note(f"note: {error}; trying again")
         pause(_AGAIN_SECONDS)
+        context.refresh_client()
 
 
 def _job_events(client: LedgerClient, cursor: str) -> Any:

@@ -67,7 +67,7 @@ def flush(context: Context) -> None:
         note("The daemon tries now; see: hpcbridgectl spool show")
 
 
-@spool.command()
+@spool.command(short_help="What could never be accepted, and why.")
 @output_option
 @pass_context
 def quarantine(context: Context) -> None:

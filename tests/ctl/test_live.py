@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 from google.protobuf.message_factory import GetMessageClass
 
+from hpcbridge.ctl import events as events_module
 from hpcbridge.ctl.context import renew_if_due
 from hpcbridge.ctl.main import cli
 from hpcbridge.ctl.submit import submit
@@ -145,6 +146,40 @@ def test_a_job_is_followed_to_its_end(brief: Network) -> None:
     assert "COMPLETED" in brief.ok("acme", "jobs", "show", "77", "--cluster", "c1")
     events = brief.ok("acme", "events", "--type", "JOB_CHANGED").splitlines()
     assert [line.partition(": ")[2] for line in events] == ["QUEUE (QUEUED)", "QUEUE → RUN (RUNNING)", "RUN → END (DONE COMPLETED)"]
+
+
+def test_following_survives_a_broken_connection(brief: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is cut after each event; each event still comes once."""
+    monkeypatch.setattr(events_module, "_AGAIN_SECONDS", 0.05)
+    subscribe = LedgerClient.subscribe
+    everything = brief.ok("acme", "events", "-o", "json").splitlines()
+    cuts = 0
+
+    def cut_off(client: LedgerClient, request: Any) -> Any:
+        nonlocal cuts
+        cuts += 1
+        stream = subscribe(client, request)
+
+        class Cut:
+            def __enter__(self) -> Iterator[Any]:
+                return self.replies()
+
+            def __exit__(self, *_: object) -> None:
+                stream.close()
+
+            def replies(self) -> Iterator[Any]:
+                yield next(reply for reply in stream if reply.WhichOneof("reply") == "event")
+                if cuts == len(everything):
+                    raise BrokenPipeError
+                raise LedgerUnavailable("cut")
+
+        return Cut()
+
+    monkeypatch.setattr(LedgerClient, "subscribe", cut_off)
+    monkeypatch.setattr("hpcbridge.ctl.main._close_output", lambda: None)
+    result = brief.run("acme", "-o", "json", "events", "--from", "0.0", "--follow")
+    assert result.stdout.splitlines() == everything
+    assert result.stderr.count("trying again") == len(everything) - 1
 
 
 def test_a_job_the_ledger_does_not_know(brief: Network) -> None:
