@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings what waits in the spool to the ledger: numbers, seals, sends, verifies receipts, and only then lets the spool forget.
 
-One thread owns the chain of numbers. A stream begins with Hello, and what the ledger answers decides whether the epoch goes on. After
-any answer but a receipt nothing more is sent until everything on its way has its answer; then sending goes back to the first payload
-without a receipt. What contradicts a verified checkpoint stops the process, with the evidence in a file.
+One thread owns the chain of numbers; each stream is a session (session.py). A ledger that is down, refuses or pushes back only makes it
+wait: the spool keeps everything. What contradicts a verified checkpoint stops the process, with the evidence in a file.
 """
 
 from __future__ import annotations
@@ -13,40 +12,23 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hpcbridge.agent.memory import Memory
-from hpcbridge.agent.numbers import LedgerNumbers, NewEpoch, decide
-from hpcbridge.agent.payloads import MAX_BODY_BYTES, WITH_ITEMS, acknowledgement_of, make_body, make_payload, match_leaf
-from hpcbridge.agent.rows import Acknowledgement, Item, NumberedPayload, WaitingItem
+from hpcbridge.agent.rows import Acknowledgement, Item
+from hpcbridge.agent.session import Desk, Ended, Session, Wake
 from hpcbridge.agent.spool import Spool
-from hpcbridge.agent.trust import Contradiction, Trust
-from hpcbridge.errors import BadData, ConfigError, HpcbridgeError, IdentityError, IntegrityError, LedgerUnavailable, Refused
+from hpcbridge.errors import BadData, HpcbridgeError, IdentityError, IntegrityError, LedgerUnavailable, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
-from hpcbridge.identity.sealing import seal
-from hpcbridge.model.entries import EntryOutcome, RejectionCode, RetryCode
-from hpcbridge.model.jobs import Job
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import MAX_ITEMS, EpochReason, EpochStart, Gap, Header, JobChange, PayloadType, Seen
 from hpcbridge.wire.client import LedgerClient, SubmitStream
-from hpcbridge.wire.convert import decode, encode, from_message
-from hpcbridge.wire.generated import entries_pb2, ledger_pb2
-from hpcbridge.wire.receipts import open_leaf, read_receipt
+from hpcbridge.wire.generated import ledger_pb2
 
 logger = logging.getLogger(__name__)
-
-WINDOW = 256
-ENVELOPES_PER_MESSAGE = 8
-"""Eight of the largest envelopes stay below the largest gRPC message."""
-ANSWER_SECONDS = 30.0
-"""A ledger that gives no answer to anything for so long is not there."""
-BEAT_SECONDS = 1.0
-FLUSH_SECONDS = 3.0
-"""How long a stop waits for what is on its way."""
-JOBS_PER_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,18 +40,6 @@ class GatewayStatus:
     last_receipt_at: Instant | None = None
     last_error: str | None = None
     waits_for_approval: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Wake:
-    """Something new waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """The stream ended, or could not be read any more."""
-
-    error: HpcbridgeError | None
 
 
 class Gateway:
@@ -100,7 +70,7 @@ class Gateway:
         self._evidence = evidence
         self._renew_soon = renew_soon
         self._profile = identity.load_profile()
-        self._events: queue.SimpleQueue[ledger_pb2.SubmitReply | _Wake | _Ended] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[ledger_pb2.SubmitReply | Wake | Ended] = queue.SimpleQueue()
         self._waiters: dict[int, queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]]] = {}
         self._waiters_lock = threading.Lock()
         self._renewed = threading.Event()
@@ -115,7 +85,7 @@ class Gateway:
 
     def wake(self) -> None:
         """Something new waits to be sent, or the process stops; from any thread."""
-        self._events.put(_Wake())
+        self._events.put(Wake())
 
     def beat_with(self, beat: Callable[[], None]) -> None:
         """Sets what is called as sign of life while a stream is served."""
@@ -166,13 +136,42 @@ class Gateway:
             self._client.reconnect()
         stream = self._client.submit_stream()
         reader = threading.Thread(target=self._read, args=(stream,), name="receipts", daemon=True)
-        session = _Session(self, stream)
+        session = Session(self._desk(), stream)
         try:
             stream.send_hello(session.hello())
             reader.start()
             session.run()
         finally:
             stream.close()
+
+    def _desk(self) -> Desk:
+        return Desk(
+            spool=self._spool,
+            memory=self._memory,
+            client=self._client,
+            identity=self._identity,
+            profile=self._profile,
+            cluster=self._cluster,
+            stopping=self._stopping,
+            events=self._events,
+            clock=self._clock,
+            random_bytes=self._random_bytes,
+            beat=self._beat,
+            renew_soon=self._renew_soon,
+            note=self._note,
+            tell=self._tell,
+        )
+
+    def _note(self, **facts: Any) -> None:
+        self.status = replace(self.status, **facts)
+
+    def _tell(self, done: Mapping[int, Acknowledgement], reasons: Mapping[int, tuple[str, ...]]) -> None:
+        """Hands receipts to those who wait for one, by row."""
+        with self._waiters_lock:
+            for row, acknowledged in done.items():
+                waiter = self._waiters.get(row)
+                if waiter is not None:
+                    waiter.put((acknowledged, reasons.get(acknowledged.sequence, ())))
 
     def _read(self, stream: SubmitStream) -> None:
         """Hands replies over until the stream ends; runs in a thread of its own."""
@@ -182,7 +181,7 @@ class Gateway:
                 self._events.put(reply)
         except HpcbridgeError as caught:
             error = caught
-        self._events.put(_Ended(error))
+        self._events.put(Ended(error))
 
     def _drop_old_events(self) -> None:
         with contextlib.suppress(queue.Empty):
@@ -200,367 +199,3 @@ class Gateway:
             logger.error("evidence_not_written path=%s error=%s", path, failure.strerror)  # noqa: TRY400
         logger.critical("integrity_broken evidence=%s error=%s", path, error)
         return error if isinstance(error, IntegrityError) else IntegrityError(str(error), hint=error.hint)
-
-
-_POISONOUS = frozenset({RejectionCode.MALFORMED_HEADER, RejectionCode.TOO_LARGE})
-"""Rejections that the payload's own bytes deserve; every other speaks of the identity or the epoch."""
-
-
-class _Session:
-    """One stream from Hello to its end."""
-
-    def __init__(self, gateway: Gateway, stream: SubmitStream) -> None:
-        self._gateway = gateway
-        self._spool = gateway._spool  # noqa: SLF001 - a session is a part of its gateway
-        self._memory = gateway._memory  # noqa: SLF001
-        self._client = gateway._client  # noqa: SLF001
-        self._clock = gateway._clock  # noqa: SLF001
-        self._stopping = gateway._stopping  # noqa: SLF001
-        self._events = gateway._events  # noqa: SLF001
-        self._stream = stream
-        self._profile = gateway.profile
-        self._submitter = str(self._profile.submitter)
-        self._key = gateway._identity.load_key()  # noqa: SLF001
-        self._log_key = gateway._identity.load_log_public_key()  # noqa: SLF001
-        self._trust = Trust(
-            self._client, origin=self._profile.origin, log_key=self._log_key, note=(self._spool.meta("checkpoint") or b"").decode()
-        )
-        self._window = WINDOW
-        self._in_flight: dict[bytes, NumberedPayload] = {}
-        self._next = 1
-        self._opening = False
-        self._retry: LedgerUnavailable | None = None
-        self._poison: tuple[int, str] | None = None
-        self._goes_back = False
-        self._progressed = False
-
-    def hello(self) -> ledger_pb2.Hello:
-        """Who we are and where we stand."""
-        numbers = self._spool.numbers()
-        return ledger_pb2.Hello(
-            submitter=self._submitter,
-            epoch=numbers.epoch,
-            next_sequence=numbers.next_sequence,
-            checkpoint=self._trust.note,
-        )
-
-    def run(self) -> None:
-        """Serves the stream until it ends or the process stops."""
-        self._begin(self._first_reply())
-        silent = 0.0
-        while True:
-            self._beat()
-            stopping = self._stopping.is_set()
-            self._send_more()
-            if stopping and (not self._in_flight or silent >= FLUSH_SECONDS):
-                return
-            try:
-                event = self._events.get(timeout=BEAT_SECONDS)
-            except queue.Empty:
-                silent += BEAT_SECONDS
-                if self._in_flight and silent >= ANSWER_SECONDS:
-                    raise LedgerUnavailable(f"no answer to {len(self._in_flight)} envelopes for {ANSWER_SECONDS:g} s") from None
-                continue
-            silent = 0.0
-            if isinstance(event, _Ended):
-                self._ended(event.error)
-                return
-            self._take(event)
-
-    def _first_reply(self) -> ledger_pb2.HelloReply:
-        waited = 0.0
-        while waited < ANSWER_SECONDS and not self._stopping.is_set():
-            self._beat()
-            try:
-                event = self._events.get(timeout=BEAT_SECONDS)
-            except queue.Empty:
-                waited += BEAT_SECONDS
-                continue
-            if isinstance(event, _Ended):
-                raise event.error or LedgerUnavailable("the stream ended at Hello")
-            if isinstance(event, ledger_pb2.SubmitReply):
-                if event.WhichOneof("reply") != "hello":
-                    raise IntegrityError("the ledger answered something else than Hello first")
-                return event.hello
-        raise LedgerUnavailable("no answer to Hello")
-
-    def _begin(self, reply: ledger_pb2.HelloReply) -> None:
-        if reply.origin != self._profile.origin:
-            raise ConfigError(
-                f"the ledger at {self._client.address} is {reply.origin!r}, this identity is of {self._profile.origin!r}",
-                hint="check [[ledger]] address, or enrol there",
-            )
-        self._trust.advance(reply.checkpoint.note, proof=tuple(reply.consistency_proof))
-        self._spool.set_checkpoint(self._trust.note)
-        self._window = max(1, min(WINDOW, reply.window))
-        mine = self._spool.numbers()
-        ledger = LedgerNumbers(
-            epoch=reply.epoch,
-            last_sequence=reply.last_sequence,
-            last_payload_hash=reply.last_payload_hash,
-            closed=reply.epoch_closed,
-        )
-        known = self._spool.payload_hash(ledger.epoch, ledger.last_sequence) if ledger.epoch else None
-        decision = decide(mine, ledger, hash_at_last=known)
-        if isinstance(decision, NewEpoch):
-            self._open_epoch(decision.reason, previous_epoch=ledger.epoch, last_acknowledged=ledger.last_sequence)
-        else:
-            self._next = 1
-            self._opening = mine.opening is not None
-        self._set_status(connected=True, last_error=None, address=self._client.address)
-        logger.info("connected address=%s epoch=%s next=%d", self._client.address, mine.epoch.hex(), mine.next_sequence)
-
-    def _open_epoch(
-        self, reason: EpochReason, *, previous_epoch: bytes, last_acknowledged: int, poison: tuple[int, str] | None = None
-    ) -> None:
-        at = self._clock()
-        lost = reason is EpochReason.LOST
-        gap = self._gap_of_loss(at) if lost else None
-        body = EpochStart(previous_epoch=previous_epoch, last_acknowledged=last_acknowledged, reason=reason, gap=gap)
-        epoch = self._gateway._random_bytes(16)  # noqa: SLF001
-        payload = make_payload(self._header(epoch, 1), PayloadType.EPOCH_START, encode(body), items=1)
-        self._spool.open_epoch(payload, previous_epoch=previous_epoch, lost=lost, poison=poison, at=at)
-        if lost:
-            self._memory.forget_confirmations()
-        self._in_flight.clear()
-        self._next = 1
-        self._opening = True
-        level = logging.INFO if reason is EpochReason.FIRST else logging.WARNING
-        logger.log(level, "epoch_opened epoch=%s reason=%s previous=%s", epoch.hex(), reason, previous_epoch.hex())
-
-    def _gap_of_loss(self, at: Instant) -> Gap:
-        """From the last receipt this spool knows; a spool that knows none was lost at an unknown time."""
-        since = int(self._spool.meta("last_receipt_at") or b"0")
-        return Gap(cluster=self._cluster, reason="spool lost or restored", since_at=min(since, at), until_at=at, count=None)
-
-    @property
-    def _cluster(self) -> str:
-        return self._gateway._cluster  # noqa: SLF001
-
-    def _header(self, epoch: bytes, sequence: int) -> Header:
-        return Header(
-            origin=self._profile.origin,
-            submitter=self._profile.submitter,
-            epoch=epoch,
-            sequence=sequence,
-            seen=Seen(size=self._trust.size, root=self._trust.root),
-            wall_at=self._clock(),
-        )
-
-    # Sending
-
-    def _send_more(self) -> None:
-        if self._goes_back or self._retry is not None or self._poison is not None:
-            if self._in_flight:
-                return
-            if self._poison is not None:
-                self._leave_poisoned(*self._poison)
-            if self._retry is not None:
-                raise self._retry
-            self._goes_back = False
-            self._next = 1
-        while len(self._in_flight) < self._window:
-            room = 1 if self._opening else self._window - len(self._in_flight)
-            if self._opening and self._in_flight:
-                return
-            payloads = self._spool.unacknowledged(self._next, min(room, ENVELOPES_PER_MESSAGE)) or self._pack()
-            if not payloads:
-                return
-            self._send(payloads)
-
-    def _send(self, payloads: Sequence[NumberedPayload]) -> None:
-        """Seals with the key of today, whatever key signed before, and sends."""
-        envelopes = [encode(seal(each.payload, each.payload_type, self._key)) for each in payloads]
-        self._in_flight.update((each.payload_hash, each) for each in payloads)
-        self._next = payloads[-1].sequence + 1
-        self._stream.send_envelopes(envelopes)
-
-    def _pack(self) -> tuple[NumberedPayload, ...]:
-        """Makes the next payload of what waits and gives it its number; nothing while an epoch is being opened."""
-        if self._opening:
-            return ()
-        if self._spool.meta("recover") is not None:
-            self._recover()
-        batch = self._spool.next_items(limit=MAX_ITEMS, max_bytes=MAX_BODY_BYTES)
-        if batch is None:
-            return ()
-        payload_type, items = batch
-        if any(item.unconfirmed for item in items):
-            self._confirm(items)
-            return self._pack()
-        taken = items if payload_type in WITH_ITEMS else items[:1]
-        body = make_body(payload_type, [item.content for item in taken], cluster=self._cluster)
-        numbers = self._spool.numbers()
-        payload = make_payload(self._header(numbers.epoch, numbers.next_sequence), payload_type, body, items=len(taken))
-        self._spool.add_payload(payload, [item.row for item in taken], at=self._clock())
-        return (payload,)
-
-    # After a lost spool
-
-    def _confirm(self, items: Sequence[WaitingItem]) -> None:
-        """Asks for the highest incarnation on record of every id whose count began without knowing the ledger's."""
-        first: dict[str, Job] = {}
-        for item in items:
-            if item.unconfirmed and item.subject is not None and item.subject not in first:
-                first[item.subject] = decode(JobChange, item.content).job
-        for job_id, job in first.items():
-            self._beat()
-            self._memory.confirm(job, self._highest_on_ledger(job_id))
-
-    def _highest_on_ledger(self, job_id: str) -> Job | None:
-        request = ledger_pb2.GetJobRequest(cluster=self._cluster, job_id=job_id, incarnation=0)
-        try:
-            reply = self._client.call("GetJob", request)
-        except Refused as error:
-            if error.code != EntryOutcome.NOT_FOUND:
-                raise
-            return None
-        return from_message(Job, reply.job)
-
-    def _recover(self) -> None:
-        """Asks for this cluster's open jobs, so that the next report and accounting say what became of them."""
-        count = self._memory.adopt(self._open_jobs(), at=self._clock())
-        self._spool.delete_meta("recover")
-        logger.warning("recovered_open_jobs count=%d", count)
-
-    def _open_jobs(self) -> Iterator[Job]:
-        after = ""
-        while True:
-            self._beat()
-            request = ledger_pb2.ListJobsRequest(cluster=self._cluster, open_only=True, after=after, limit=JOBS_PER_PAGE)
-            try:
-                reply = self._client.call("ListJobs", request)
-            except Refused as error:
-                if error.code != EntryOutcome.NOT_FOUND:
-                    raise
-                return
-            yield from (from_message(Job, job) for job in reply.jobs)
-            if not reply.next:
-                return
-            after = reply.next
-
-    # Answers
-
-    def _take(self, event: ledger_pb2.SubmitReply | _Wake) -> None:
-        if isinstance(event, _Wake):
-            return
-        match event.WhichOneof("reply"):
-            case "receipts":
-                self._take_receipts(event.receipts)
-            case "answer":
-                self._take_answer(event.answer)
-            case kind:
-                raise LedgerUnavailable(f"the ledger sent {kind} where a receipt or answer belongs")
-
-    def _take_receipts(self, receipts: ledger_pb2.Receipts) -> None:
-        note = receipts.checkpoint.note
-        self._trust.advance(note)
-        taken: list[tuple[Acknowledgement, tuple[str, ...]]] = []
-        for message in receipts.receipts:
-            try:
-                acknowledged = self._verified(message, note)
-            except (IntegrityError, BadData) as error:
-                raise Contradiction(f"a receipt proves nothing: {error}", note) from error
-            if acknowledged is not None:
-                taken.append((acknowledged, tuple(message.reasons)))
-        at = self._clock()
-        done = self._spool.acknowledge([each for each, _ in taken], checkpoint=self._trust.note, at=at)
-        self._progressed = self._progressed or bool(taken)
-        self._set_status(last_receipt_at=at, waits_for_approval=False)
-        self._tell_waiters(done, {id(each): reasons for each, reasons in taken})
-        for each, reasons in taken:
-            self._log_refusals(each, reasons)
-        if self._opening and any(each.sequence == 1 for each, _ in taken):
-            self._opened()
-
-    def _verified(self, message: entries_pb2.Receipt, note: str) -> Acknowledgement | None:
-        receipt = read_receipt(message, note, origin=self._profile.origin, log_public_key=self._log_key)
-        opened = open_leaf(receipt.leaf)
-        header = opened.payload.header
-        number = (header.epoch, header.sequence)
-        sent = next((each for each in self._in_flight.values() if (each.epoch, each.sequence) == number), None)
-        if sent is None:
-            logger.info("receipt_again index=%d", receipt.index)
-            return None
-        match_leaf(opened, receipt, sent, origin=self._profile.origin, submitter=self._submitter)
-        del self._in_flight[sent.payload_hash]
-        if EntryOutcome.EQUIVOCATION in opened.entry.outcomes:
-            # Evidence against a number, not an entry for it: nothing in it was applied.
-            raise LedgerUnavailable("the epoch was closed: another installation uses this identity's numbers")
-        return acknowledgement_of(opened, receipt, sent, reasons=message.reasons, at=self._clock())
-
-    def _opened(self) -> None:
-        self._opening = False
-        if self._spool.meta("previous_epoch") == b"":
-            self._memory.confirm_all()
-
-    def _take_answer(self, answer: ledger_pb2.Answer) -> None:
-        sent = self._in_flight.pop(answer.payload_hash, None)
-        if sent is None:
-            logger.info("answer_without_question kind=%s", answer.WhichOneof("answer"))
-            return
-        match answer.WhichOneof("answer"):
-            case "expect_sequence":
-                self._expected(answer.expect_sequence)
-            case "retry":
-                self._asked_to_retry(answer.retry)
-            case _:
-                self._rejected(sent, answer.rejection)
-
-    def _expected(self, sequence: int) -> None:
-        numbers = self._spool.numbers()
-        if sequence <= numbers.acknowledged or sequence > numbers.next_sequence:
-            raise LedgerUnavailable(f"the ledger expects number {sequence}, which is not next here: Hello decides")
-        self._goes_back = True
-
-    def _asked_to_retry(self, retry: ledger_pb2.Retry) -> None:
-        logger.info("retry_asked code=%s reason=%r", retry.code, retry.reason)
-        if retry.code == RetryCode.KEY_EXPIRED:
-            self._gateway._renew_soon()  # noqa: SLF001
-        self._set_status(waits_for_approval=retry.code == RetryCode.APPROVAL)
-        self._retry = LedgerUnavailable(f"the ledger asks to come back later: {retry.code}: {retry.reason}")
-
-    def _rejected(self, sent: NumberedPayload, rejection: ledger_pb2.Rejection) -> None:
-        logger.error("rejected sequence=%d type=%s code=%s reason=%r", sent.sequence, sent.payload_type, rejection.code, rejection.reason)
-        if rejection.code in _POISONOUS and not self._opening:
-            # Receipts of earlier payloads may still be on their way; the epoch is left when they are here.
-            self._poison = self._poison or (sent.sequence, f"{rejection.code}: {rejection.reason}"[:500])
-            return
-        # Not the payload's fault. A closed epoch or a used number is sorted out by the next Hello, the rest by a person.
-        raise LedgerUnavailable(f"the ledger rejects what this identity sends: {rejection.code}: {rejection.reason}")
-
-    def _leave_poisoned(self, sequence: int, reason: str) -> None:
-        self._poison = None
-        numbers = self._spool.numbers()
-        self._open_epoch(
-            EpochReason.POISON, previous_epoch=numbers.epoch, last_acknowledged=numbers.acknowledged, poison=(sequence, reason)
-        )
-
-    def _log_refusals(self, acknowledged: Acknowledgement, reasons: tuple[str, ...]) -> None:
-        if acknowledged.refusals:
-            first = acknowledged.refusals[0]
-            logger.warning(
-                "refused index=%d items=%d first_code=%s first_reason=%r",
-                acknowledged.index,
-                len(acknowledged.refusals),
-                first.code,
-                reasons[0] if reasons else "",
-            )
-
-    def _tell_waiters(self, done: dict[int, Acknowledgement], reasons: dict[int, tuple[str, ...]]) -> None:
-        with self._gateway._waiters_lock:  # noqa: SLF001
-            for row, acknowledged in done.items():
-                waiter = self._gateway._waiters.get(row)  # noqa: SLF001
-                if waiter is not None:
-                    waiter.put((acknowledged, reasons.get(id(acknowledged), ())))
-
-    def _ended(self, error: HpcbridgeError | None) -> None:
-        if error is not None and not (self._progressed and isinstance(error, LedgerUnavailable)):
-            raise error
-        logger.info("stream_ended reason=%s", error or "end")
-
-    def _beat(self) -> None:
-        self._gateway._beat()  # noqa: SLF001
-
-    def _set_status(self, **facts: object) -> None:
-        self._gateway.status = replace(self._gateway.status, **facts)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hpcbridge.agent import gateway as gateway_module
+from hpcbridge.agent import session as session_module
 from hpcbridge.agent import trust as trust_module
 from hpcbridge.agent.memory import Publication
 from hpcbridge.agent.payloads import make_payload
@@ -194,7 +194,7 @@ def test_poison_is_set_aside_and_a_new_epoch_goes_on_without_it(agent: Agent, mo
         broken = payload.payload + b"\xa8\x01\x01"  # a field that no header or payload has
         return dataclasses.replace(payload, payload=broken, payload_hash=hashlib.sha256(broken).digest())
 
-    monkeypatch.setattr(gateway_module, "make_payload", poisoned)
+    monkeypatch.setattr(session_module, "make_payload", poisoned)
     agent.see([agent.job("1", name="poisonous")])
     agent.until(lambda: agent.spool.figures().quarantined == 1)
     agent.see([agent.job("1", name="poisonous"), agent.job("2")])

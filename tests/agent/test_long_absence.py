@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.agent.gateway import _Session
 from hpcbridge.agent.listener import Listener
 from hpcbridge.agent.renewal import Renewal, renew_at
 from hpcbridge.agent.rows import Item
+from hpcbridge.agent.session import Session
 from hpcbridge.config import LimitsSection
 from hpcbridge.errors import LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
@@ -85,7 +85,7 @@ def test_a_small_window_and_quota_only_slow_it_down(
     gaps = [Gap(cluster="c2", reason=f"test {number}", since_at=1, until_at=2, count=number) for number in range(40)]
     agent.spool.store([Item(payload_type=PayloadType.GAP, content=encode(gap)) for gap in gaps], at=now())
     retries: list[str] = []
-    monkeypatch.setattr(_Session, "_asked_to_retry", _noting(retries))
+    monkeypatch.setattr(Session, "_asked_to_retry", _noting(retries))
     agent.start()
     agent.drain()
     reply = agent.client.call("ListGaps", ledger_pb2.ListGapsRequest(cluster="c2"))
@@ -95,9 +95,9 @@ def test_a_small_window_and_quota_only_slow_it_down(
 
 
 def _noting(retries: list[str]) -> Callable[..., None]:
-    honest = _Session._asked_to_retry
+    honest = Session._asked_to_retry
 
-    def asked(session: _Session, retry: ledger_pb2.Retry) -> None:
+    def asked(session: Session, retry: ledger_pb2.Retry) -> None:
         retries.append(retry.code)
         honest(session, retry)
 
