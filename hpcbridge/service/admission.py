@@ -23,7 +23,7 @@ from hpcbridge.service.standings import Standing, Standings
 from hpcbridge.wire.convert import decode
 from hpcbridge.wire.generated import transactions_pb2
 
-MAX_REMEMBERED = 65_536
+MAX_REMEMBERED = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ class VerifiedSignatures:
     """Signatures that were found good and are about to be asked for again. Safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._good: dict[tuple[bytes, bytes, str, bytes], None] = {}
+        self._good: dict[tuple[bytes, bytes, str, bytes], None] = {}  # the payload by its SHA-256: what is remembered must stay small
 
     def verify(self, envelope: Envelope, public_key: bytes) -> None:
         """SignatureInvalid, or remembers the signature for one `verify_again`."""
         verify_envelope(envelope, public_key)
         if len(self._good) >= MAX_REMEMBERED:
             self._good.clear()
-        self._good[envelope.signature, envelope.payload, envelope.payload_type, public_key] = None
+        self._good[_bytes_of(envelope, public_key)] = None
 
     def verify_again(self, envelope: Envelope, public_key: bytes) -> None:
         """As `verify_envelope`, without the arithmetic if exactly this was verified just now."""
         try:
-            del self._good[envelope.signature, envelope.payload, envelope.payload_type, public_key]
+            del self._good[_bytes_of(envelope, public_key)]
         except KeyError:
             verify_envelope(envelope, public_key)
 
@@ -107,6 +107,11 @@ class Admission:
             if key.submitter == submitter and key.revoked:
                 return Rejected(RejectionCode.REVOKED, f"{submitter} enrolled again with another key")
         return Rejected(RejectionCode.NOT_AUTHENTIC, reason)
+
+
+def _bytes_of(envelope: Envelope, public_key: bytes) -> tuple[bytes, bytes, str, bytes]:
+    """Everything a signature's being good depends on."""
+    return envelope.signature, sha256(envelope.payload).digest(), envelope.payload_type, public_key
 
 
 def payload_hash(envelope: bytes) -> bytes:

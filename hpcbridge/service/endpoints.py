@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
 from hpcbridge.ledger.store import StoreReader
 from hpcbridge.service.connections import Connection, Connections
-from hpcbridge.service.queries import QUESTIONS, Library, Question, Scope, entries_chunk
+from hpcbridge.service.queries import QUESTIONS, QUICK, Library, Question, Scope, entries_chunk
 from hpcbridge.service.streams import Streams
 from hpcbridge.service.submissions import Desks, submit
 from hpcbridge.service.subscriptions import Feed, subscribe
@@ -97,6 +97,8 @@ def _unary(name: str, question: Question, house: House) -> grpc.RpcMethodHandler
 
     async def serve(request: Any, context: Any) -> Any:
         connection = house.connections.of(context)
+        if name in QUICK:
+            return question(request, _scope(house, connection))
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await loop.run_in_executor(house.readers, lambda: question(request, _scope(house, connection)))

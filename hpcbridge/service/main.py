@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -69,6 +70,8 @@ def run(config_of: Callable[[], LedgerConfig]) -> None:
     config = config_of()
     logging.basicConfig(stream=sys.stderr, level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s")
     notifier = Notifier(os.environ)
+    gc.freeze()  # what was imported lives as long as the process
+    gc.set_threshold(50_000, 20, 50)  # a group makes tens of thousands of objects and no cycles
     service = LedgerService(config)
     with StopSignals() as signals:
         service.on_end = signals.poke

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""The unary questions of the API. Each is answered on a reader thread from the store as it is; the contract decides who sees what.
+"""The unary questions of the API. Each is answered from the store as it is; the contract decides who sees what.
 
 `size` in a reply is the number of signed entries the answer contains at least.
 """
@@ -193,6 +193,8 @@ QUESTIONS: Mapping[str, Question] = {
     "GetStatus": get_status,
 }
 """The unary methods of the Ledger service by name."""
+QUICK = frozenset({"GetCheckpoint", "GetHpcSystemDetail", "GetUserDetail", "GetJob", "GetParameters", "GetStatus"})
+"""Those that read a handful of records: answered on the event loop itself, which is quicker than the way to a thread and back."""
 
 
 def entries_chunk(start: int, stop: int, scope: Scope) -> ledger_pb2.EntriesChunk:

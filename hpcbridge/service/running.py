@@ -41,6 +41,7 @@ from hpcbridge.wire.generated import ledger_pb2
 
 CHECKER_THREADS = 2
 READER_THREADS = 3
+MAX_UNARY_CALLS = 1024
 STOP_SECONDS = 20.0
 ANSWERS_SECONDS = 2.0
 REHASH_SECONDS = 60.0
@@ -146,6 +147,7 @@ class Running:
             [ledger_handlers(self._house)],
             services=[LEDGER_SERVICE],
             age_seconds=age,
+            max_calls=self._config.limits.streams + MAX_UNARY_CALLS,
         )
         self._servers.append((ledger_server, LEDGER_SERVICE))
         address = _with_port(listen.address, ledger_server.port)
@@ -168,6 +170,7 @@ class Running:
             [enrolment_handlers(office, self._fail)],
             services=[ENROLMENT_SERVICE],
             age_seconds=age,
+            max_calls=MAX_UNARY_CALLS,
         )
         self._servers.append((enrolment_server, ENROLMENT_SERVICE))
         self.addresses = (address, _with_port(listen.enrolment, enrolment_server.port))

@@ -36,10 +36,10 @@ class BoundServer:
 
 
 async def bind(
-    address: str, credentials: grpc.ServerCredentials, handlers: Handlers, *, services: Sequence[str], age_seconds: int
+    address: str, credentials: grpc.ServerCredentials, handlers: Handlers, *, services: Sequence[str], age_seconds: int, max_calls: int
 ) -> BoundServer:
     """A server on `address` (host:port, port 0 for any free one); HpcbridgeError if the port is taken. Not serving yet."""
-    server = grpc.aio.server(options=_options(age_seconds))
+    server = grpc.aio.server(options=_options(age_seconds), maximum_concurrent_rpcs=max_calls)
     server.add_generic_rpc_handlers(tuple(handlers))
     told = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(told, server)

@@ -29,6 +29,7 @@ from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 CHUNK = 64
 _END: Any = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
 MAX_UNCHECKED_CHUNKS = 8
+MAX_UNREAD_BYTES = 4 << 20
 REPLY_BYTES = 900_000
 """A reply stays well below the largest gRPC message."""
 
@@ -71,7 +72,8 @@ class _Session:
         self._allowance = allowance
         self._loop = asyncio.get_running_loop()
         self._unchecked: asyncio.Queue[asyncio.Future[list[Checked]] | None] = asyncio.Queue(MAX_UNCHECKED_CHUNKS)
-        self._out: deque[bytes] = deque()
+        self._out: deque[tuple[bytes, int]] = deque()  # reply, and how many envelopes are answered when it is sent
+        self._out_bytes = 0
         self._wake = asyncio.Event()
         self._in_flight = 0
         self._greeted = False
@@ -110,7 +112,10 @@ class _Session:
             await self._wake.wait()
             self._wake.clear()
             while self._out:
-                await self._context.write(self._out.popleft())
+                reply, count = self._out.popleft()
+                await self._context.write(reply)
+                self._out_bytes -= len(reply)
+                self._in_flight -= count
 
     def render(self, answers: Sequence[tuple[bytes, Answer]]) -> list[bytes]:
         """Encoded replies; runs on the signer's thread."""
@@ -119,9 +124,14 @@ class _Session:
         return [*_receipts(receipts), *(ledger_pb2.SubmitReply(answer=other).SerializeToString() for other in others)]
 
     def hand_over(self, rendered: list[bytes], count: int) -> None:
-        """Queues replies; they answer `count` envelopes."""
-        self._in_flight -= count
-        self._out.extend(rendered)
+        """Queues replies; they answer `count` envelopes, which are on their way until the last reply is sent."""
+        for reply in rendered[:-1]:
+            self._queue(reply, 0)
+        self._queue(rendered[-1], count)
+
+    def _queue(self, reply: bytes, count: int) -> None:
+        self._out.append((reply, count))
+        self._out_bytes += len(reply)
         self._wake.set()
 
     async def _take(self, request: ledger_pb2.SubmitRequest) -> None:
@@ -129,8 +139,7 @@ class _Session:
             case "hello":
                 reply = await self._loop.run_in_executor(self._desks.checkers, self._desks.hello, request.hello)
                 self._greeted = True
-                self._out.append(ledger_pb2.SubmitReply(hello=reply).SerializeToString())
-                self._wake.set()
+                self._queue(ledger_pb2.SubmitReply(hello=reply).SerializeToString(), 0)
             case "envelopes" if self._greeted:
                 await self._take_envelopes(list(request.envelopes.envelopes))
             case "envelopes":
@@ -140,15 +149,24 @@ class _Session:
 
     async def _take_envelopes(self, envelopes: list[bytes]) -> None:
         count = len(envelopes)
-        over_window = self._in_flight + count > self._desks.window
+        if not count:
+            raise Refused(EntryOutcome.MALFORMED, "a message without envelopes")
+        what = self._over_quota(count)
         self._in_flight += count
-        if over_window or not self._allowance.take(count, self._loop.time()):
-            what = f"more than {self._desks.window} envelopes without an answer" if over_window else "more envelopes a second than allowed"
+        if what:
             self.hand_over(self.render([(payload_hash(each), Retry(RetryCode.QUOTA, what)) for each in envelopes]), count)
             return
         for start in range(0, count, CHUNK):
             chunk = envelopes[start : start + CHUNK]
             await self._unchecked.put(self._loop.run_in_executor(self._desks.checkers, self._desks.admission.check_all, chunk))
+
+    def _over_quota(self, count: int) -> str:
+        """Why `count` more are too many for this stream or its identity; empty if they are not."""
+        if self._in_flight + count > self._desks.window:
+            return f"more than {self._desks.window} envelopes without an answer that was read"
+        if self._out_bytes > MAX_UNREAD_BYTES:
+            return "answers are waiting to be read"
+        return "" if self._allowance.take(count, self._loop.time()) else "more envelopes a second than allowed"
 
     def _give_back(self, proposals: Sequence[Proposal], code: RetryCode, reason: str) -> None:
         self.hand_over(self.render([(each.payload_hash, Retry(code, reason)) for each in proposals]), len(proposals))
