@@ -97,6 +97,7 @@ class Spool:
         self._keep_ms = keep_ms
         self._lock = threading.RLock()
         self._failure: StorageError | None = None
+        self._overflow_since: Instant | None = None
         self._reserve = path.with_suffix(".reserve")
         self.is_new = not path.exists()
         self._db = self._connect()
@@ -150,11 +151,17 @@ class Spool:
         items = [item for item in items if not item.sample or self._has_room_for_samples()]
         if not items and writes is None:
             return ()
-        try:
-            return self._store(items, writes, at=at)
-        except SpoolFull:
-            self._note_overflow(at)
-        return self._store(items, writes, at=at)
+        with self._lock:
+            try:
+                return self._store(items, writes, at=at)
+            except SpoolFull:
+                self._make_room()
+            try:
+                return self._store(items, writes, at=at)
+            except SpoolFull:
+                if not all(item.sample for item in items):
+                    self._note_overflow(at)
+                raise
 
     def _store(self, items: Sequence[Item], writes: MemoryWrites | None, *, at: Instant) -> tuple[int, ...]:
         with self._transaction() as db:
@@ -163,25 +170,33 @@ class Spool:
             rows = [_insert(db, item, at) for item in (*self._overflow_gap(db, at), *items)]
             if writes is not None:
                 _write_memory(db, writes, at)
-            return tuple(rows[len(rows) - len(items) :])
+        self._overflow_since = None
+        return tuple(rows[len(rows) - len(items) :])
 
     def _overflow_gap(self, db: sqlite3.Connection, at: Instant) -> tuple[Item, ...]:
-        since = _meta(db, "overflow_since")
+        stored = _meta(db, "overflow_since")
+        since = self._overflow_since if stored is None else int(stored)
         if since is None:
             return ()
         db.execute("DELETE FROM meta WHERE key = 'overflow_since'")
-        gap = Gap(cluster=self._cluster, reason="spool full", since_at=int(since), until_at=at, count=None)
+        gap = Gap(cluster=self._cluster, reason="spool full", since_at=min(since, at), until_at=at, count=None)
         return (Item(payload_type=PayloadType.GAP, content=encode(gap)),)
 
-    def _note_overflow(self, at: Instant) -> None:
-        """Gives up the reserve, drops what may be dropped, and remembers since when something could not be kept."""
+    def _make_room(self) -> None:
+        """Gives up the reserve and drops what may be dropped."""
         self._reserve.unlink(missing_ok=True)
-        logger.error("spool_full path=%s bytes=%d quota=%d", self.path, self._bytes(), self._quota)
         with contextlib.suppress(SpoolFull), self._transaction() as db:
             db.execute("DELETE FROM waiting WHERE sample = 1 AND sequence IS NULL")
             _drop_receipts(db, before=None)
-            if self._bytes() > self._quota and _meta(db, "overflow_since") is None:
-                _set_meta(db, "overflow_since", str(at).encode())
+
+    def _note_overflow(self, at: Instant) -> None:
+        """Remembers since when something could not be kept: at least in memory, for the disk may have no room for that either."""
+        if self._overflow_since is not None:
+            return
+        self._overflow_since = at
+        logger.error("spool_full path=%s bytes=%d quota=%d", self.path, self._bytes(), self._quota)
+        with contextlib.suppress(SpoolFull):
+            self.set_meta("overflow_since", str(at).encode())
 
     # What waits
 
