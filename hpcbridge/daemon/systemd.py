@@ -3,13 +3,16 @@
 """The door to systemd: readiness, status and watchdog over its notification socket.
 
 Uses systemd-python where it is installed (distributions ship it for their own Python only) and else speaks the protocol of
-sd_notify(3) itself, which is one datagram. Never raises: a daemon works the same without systemd.
+sd_notify(3) itself, which is one datagram. Never raises: a daemon works the same without systemd. Never blocks either: the library would
+wait, with Python's lock held, for a manager that does not read, and the whole daemon with it; so it is called only when the socket
+takes a datagram at once.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 from collections.abc import Mapping
 from types import ModuleType
@@ -52,10 +55,11 @@ class Notifier:
         if not self._address:
             return
         try:
-            if _library is not None and self._is_own_environment:
-                _library.notify(state)
-            else:
-                _send_datagram(self._address, state)
+            with _connected(self._address) as connection:
+                if _library is None or not self._is_own_environment:
+                    connection.send(state.encode())
+                elif _takes_a_datagram(connection):
+                    _library.notify(state)
         except OSError as error:
             logger.debug("notify_failed state=%s error=%s", state.partition("=")[0], error)
 
@@ -70,11 +74,21 @@ def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
     return int(microseconds) / 1_000_000
 
 
-def _send_datagram(address: str, state: str) -> None:
+def _connected(address: str) -> socket.socket:
     if address[0] not in "/@":
         raise OSError(f"NOTIFY_SOCKET {address[:100]!r} is neither a path nor abstract")
-    # A leading @ stands for the zero byte of Linux's abstract namespace, see unix(7).
-    target = "\0" + address[1:] if address[0] == "@" else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
         connection.settimeout(0)
-        connection.sendto(state.encode(), target)
+        # A leading @ stands for the zero byte of Linux's abstract namespace, see unix(7).
+        connection.connect("\0" + address[1:] if address[0] == "@" else address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _takes_a_datagram(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -69,11 +69,23 @@ def test_watchdog_interval(environment: dict[str, str], seconds: float | None) -
     assert Notifier(environment).watchdog_seconds == seconds
 
 
-def test_library_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_is_used_where_it_is_installed(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
     library = types.ModuleType("systemd.daemon")
     library.notify = heard.append  # type: ignore[attr-defined]
     monkeypatch.setattr(systemd, "_library", library)
-    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.environment["NOTIFY_SOCKET"])
     say_everything(Notifier(os.environ))
     assert heard == EVERYTHING
+
+
+def test_a_manager_that_does_not_read_does_not_freeze_the_daemon(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd-python waits for room in the socket and holds the interpreter's lock meanwhile."""
+    from systemd import daemon as library  # type: ignore[attr-defined,unused-ignore]
+
+    monkeypatch.setattr(systemd, "_library", library)
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.environment["NOTIFY_SOCKET"])
+    notifier = Notifier(os.environ)
+    for _ in range(10_000):
+        notifier.watchdog()
+    assert manager.next() == "WATCHDOG=1"
