@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability, Node
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import JobChange, NodeChange
+from hpcbridge.model.transactions import NodeChange
 
 VANISHED = "vanished"
 """Reason of what the scheduler no longer lists and accounting does not know."""
@@ -78,11 +78,20 @@ class JobMemory:
     gone: Mapping[str, GoneJob] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A job as the ledger is to be told of it: what was observed, and as which incarnation of its id."""
+
+    job: Job
+    incarnation: int
+    observed_at: Instant
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobComparison:
     """What a report means: changes to tell, in its order, and how the memory of jobs is to change."""
 
-    changes: tuple[JobChange, ...]
+    changes: tuple[Told, ...]
     seen: Mapping[str, SeenJob]
     gone: Mapping[str, GoneJob]
     vanished: tuple[MissingJob, ...]
@@ -193,7 +202,7 @@ class _Comparing:
         self.memory = memory
         self.at = at
         self.wanted = wanted
-        self.changes: list[JobChange] = []
+        self.changes: list[Told] = []
         self.seen: dict[str, SeenJob] = {}
         self.gone: dict[str, GoneJob] = {}
         self.vanished: list[MissingJob] = []
@@ -267,7 +276,7 @@ class _Comparing:
             self._change(job, incarnation)
 
     def _change(self, job: Job, incarnation: int) -> None:
-        self.changes.append(JobChange(job=dataclasses.replace(job, incarnation=incarnation), observed_at=self.at))
+        self.changes.append(Told(job, incarnation, self.at))
 
     def _vanish(self, seen: SeenJob) -> None:
         self.vanished.append(
@@ -296,7 +305,7 @@ class Patience:
 class Settled:
     """What became of one vanished job: a change to tell or None, and what is still missing or None."""
 
-    change: JobChange | None
+    change: Told | None
     missing: MissingJob | None
 
 
@@ -360,10 +369,10 @@ def _submitted(job: Job) -> Instant:
     return job.submitted_at or 0
 
 
-def _change_of(missing: MissingJob, job: Job, at: Instant) -> JobChange | None:
+def _change_of(missing: MissingJob, job: Job, at: Instant) -> Told | None:
     if not missing.published:
         return None
-    return JobChange(job=dataclasses.replace(job, incarnation=missing.incarnation), observed_at=at)
+    return Told(job, missing.incarnation, at)
 
 
 @dataclass(frozen=True, slots=True)

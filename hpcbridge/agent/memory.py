@@ -21,6 +21,7 @@ from hpcbridge.agent.changes import (
     MissingJob,
     Patience,
     SeenJob,
+    Told,
     by_key,
     compare_jobs,
     compare_nodes,
@@ -33,8 +34,9 @@ from hpcbridge.agent.spool import Spool
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import JobChange, PayloadType
-from hpcbridge.wire.convert import encode
+from hpcbridge.model.transactions import PayloadType
+from hpcbridge.wire.convert import encode, to_message
+from hpcbridge.wire.generated import transactions_pb2
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +82,11 @@ class Memory:
             new_ids = [key for key in report if key not in self._live]
             memory = JobMemory(self._live, self._missing, self._spool.gone_jobs(new_ids))
             comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable={*unreadable, *uncounted})
-            items = tuple(self._item(change, memory.gone) for change in comparison.changes)
+            encoded: dict[str, bytes] = {}
+            items = tuple(self._item(told, memory.gone, encoded) for told in comparison.changes)
             writes = MemoryWrites(
                 seen=comparison.seen,
+                encoded=encoded,
                 gone={key: gone for key, gone in comparison.gone.items() if key not in comparison.seen},
                 missing=comparison.vanished,
                 no_longer_missing=comparison.found,
@@ -121,7 +125,7 @@ class Memory:
                 known = by_id.get(each.job.job_id, []) if answered else None
                 verdict = settle(self._missing[each.key], known, at=at, patience=self._patience)
                 if verdict.change is not None:
-                    items.append(self._item(verdict.change, {}))
+                    items.append(self._item(verdict.change, {}, {}))
                 if verdict.missing is None:
                     settled.append(each.key)
                 else:
@@ -243,14 +247,18 @@ class Memory:
     def _is_wanted(self, job: Job) -> bool:
         return is_wanted(job, mode=self._publication.mode, owners=self._publication.owners, watched=self._watched)
 
-    def _item(self, change: JobChange, gone: Mapping[str, GoneJob]) -> Item:
-        job = outgoing(change.job, mode=self._publication.mode, pseudonym_of=self._pseudonym)
+    def _item(self, told: Told, gone: Mapping[str, GoneJob], encoded: dict[str, bytes]) -> Item:
+        job = outgoing(told.job, mode=self._publication.mode, pseudonym_of=self._pseudonym)
         unconfirmed = self._doubtful and self._is_in_doubt(job.job_id, gone)
         if unconfirmed:
             self._in_doubt.add(job.job_id)
+        message = to_message(job)
+        if job is told.job:
+            encoded[job.job_id] = message.SerializeToString()
+        message.incarnation = told.incarnation
         return Item(
             payload_type=PayloadType.JOB_CHANGES,
-            content=encode(JobChange(job=job, observed_at=change.observed_at)),
+            content=transactions_pb2.JobChange(job=message, observed_at=told.observed_at).SerializeToString(),
             subject=job.job_id,
             unconfirmed=unconfirmed,
         )

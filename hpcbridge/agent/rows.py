@@ -32,9 +32,13 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryWrites:
-    """How what was last seen changes, in the same transaction as the items that follow from it."""
+    """How what was last seen changes, in the same transaction as the items that follow from it.
+
+    `encoded` spares encoding a job of `seen` twice where an item was just made of it.
+    """
 
     seen: Mapping[str, SeenJob] = field(default_factory=dict)
+    encoded: Mapping[str, bytes] = field(default_factory=dict)
     gone: Mapping[str, GoneJob] = field(default_factory=dict)
     missing: tuple[MissingJob, ...] = ()
     no_longer_missing: tuple[tuple[str, int], ...] = ()

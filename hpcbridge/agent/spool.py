@@ -574,7 +574,14 @@ def _write_memory(db: sqlite3.Connection, writes: MemoryWrites, at: Instant) -> 
     db.executemany(
         "INSERT OR REPLACE INTO seen VALUES(?, ?, ?, ?, NULL, ?, ?)",
         [
-            (job_id, seen.incarnation, seen.job.submitted_at, seen.published, seen.job.state.ended, encode(seen.job))
+            (
+                job_id,
+                seen.incarnation,
+                seen.job.submitted_at,
+                seen.published,
+                seen.job.state.ended,
+                writes.encoded.get(job_id) or encode(seen.job),
+            )
             for job_id, seen in writes.seen.items()
         ],
     )

@@ -59,9 +59,9 @@ class World:
             del self.missing[found]
         return result
 
-    def told(self, jobs: Iterable[Job], *, unreadable: tuple[str, ...] = ()) -> list[tuple[str, int | None, str]]:
+    def told(self, jobs: Iterable[Job], *, unreadable: tuple[str, ...] = ()) -> list[tuple[str, int, str]]:
         changes = self.see(jobs, unreadable=unreadable).changes
-        return [(change.job.job_id, change.job.incarnation, change.job.state.value) for change in changes]
+        return [(change.job.job_id, change.incarnation, change.job.state.value) for change in changes]
 
 
 def test_a_job_is_told_once_per_change() -> None:
@@ -193,7 +193,7 @@ def test_a_vanished_job_ends_as_accounting_says() -> None:
     settled = settle(missing(), [end], at=AT + 1, patience=PATIENCE)
     assert settled.missing is None
     assert settled.change is not None
-    assert (settled.change.job.outcome, settled.change.job.owner, settled.change.job.incarnation) == (Outcome.TIMEOUT, "alice", 1)
+    assert (settled.change.job.outcome, settled.change.job.owner, settled.change.incarnation) == (Outcome.TIMEOUT, "alice", 1)
 
 
 def test_accounting_of_another_run_says_nothing() -> None:
