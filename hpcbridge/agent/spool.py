@@ -487,7 +487,12 @@ class Spool:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-            reach("spool.after_commit")
+            try:
+                reach("spool.after_commit")
+            except OSError as error:
+                # Whatever it is: it was kept, so nobody may try again.
+                self._failure = StorageError(f"{self.path}: {error}")
+                raise self._failure from error
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

@@ -206,6 +206,15 @@ def test_an_io_error_makes_the_spool_unusable_for_good(new_spool: Callable[..., 
     assert waiting(new_spool()) == ["1"]
 
 
+def test_what_was_kept_is_not_stored_again_whatever_comes_after(new_spool: Callable[..., Spool]) -> None:
+    spool = new_spool()
+    failpoints.arm("spool.after_commit:enospc")
+    with pytest.raises(StorageError):
+        spool.store([item("1")], at=AT)
+    spool.close()
+    assert waiting(new_spool()) == ["1"]
+
+
 def test_another_process_cannot_open_it(new_spool: Callable[..., Spool]) -> None:
     spool = new_spool()
     program = (

@@ -18,7 +18,7 @@ from hpcbridge.model.transactions import JobChanges, PayloadType
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.convert import decode
 from hpcbridge.wire.receipts import open_leaf
-from tests.bridge import Bridge, wait_until
+from tests.bridge import BIN, Bridge, Process, wait_until
 from tests.scripted_slurm import START, Line, ScriptedSlurm, done
 
 CYCLES = 8
@@ -47,6 +47,37 @@ def test_kill_9_of_the_agent_loses_and_doubles_nothing(tmp_path: Path) -> None:
             if cycle == 5:
                 bridge.start_ledger()
             bridge.start_agent()
+        expected = {job_id: _STATES[line.state] for job_id, line in jobs.items()}
+        wait_until(lambda: _states(bridge) == expected, what="the ledger to know every job as it is")
+        pause.wait(1.5)
+        assert bridge.agent.end() == 0
+        _check(bridge, expected)
+
+
+PLACES = [f"spool.{place}_commit:{action}" for action in ("exit", "raise", "eio", "enospc") for place in ("before", "after")]
+
+
+def test_a_failure_at_any_commit_of_the_spool_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    pause = threading.Event()
+    slurm = ScriptedSlurm(tmp_path / "slurm")
+    with Bridge(tmp_path / "bridge", scripts=slurm.scripts) as bridge:
+        bridge.set_up()
+        assert bridge.agent is not None
+        jobs: dict[str, Line] = {}
+        for cycle, place in enumerate(PLACES):
+            bridge.agent.kill()
+            for line in list(jobs.values()):
+                jobs[line.job_id] = _next(line, chance)
+            for number in range(cycle * 30, cycle * 30 + 30):
+                jobs[str(number + 1)] = Line(job_id=str(number + 1), state="PENDING", started=None, submitted=START + number)
+            slurm.jobs(jobs.values())
+            argv = [str(BIN / "hpcbridged"), "--config", str(bridge.agent_config)]
+            trap = {"HPCBRIDGE_FAILPOINT": f"{place}:{chance.randint(2, 9)}"}
+            bridge.agent = Process(argv, log=tmp_path / "trapped.log", environment=trap)
+            pause.wait(1.2)
+        bridge.agent.kill()
+        bridge.start_agent()
         expected = {job_id: _STATES[line.state] for job_id, line in jobs.items()}
         wait_until(lambda: _states(bridge) == expected, what="the ledger to know every job as it is")
         pause.wait(1.5)
