@@ -146,8 +146,8 @@ class _Desk:
     def render(self, answers: Sequence[tuple[bytes, Answer]]) -> Any:
         return answers[0][1]
 
-    def hand_over(self, rendered: Any, count: int) -> None:
-        if not self.answer.done() and count:
+    def hand_over(self, rendered: Any) -> None:
+        if not self.answer.done():
             self.answer.set_result(rendered)
 
 

@@ -47,8 +47,8 @@ class Desk(Protocol):
     def render(self, answers: Sequence[tuple[bytes, Answer]]) -> Any:
         """Called on the signer's thread with (payload hash, answer) in the order of the log; returns what `hand_over` shall get."""
 
-    def hand_over(self, rendered: Any, count: int) -> None:
-        """Called on the event loop with what `render` returned for `count` answers."""
+    def hand_over(self, rendered: Any) -> None:
+        """Called on the event loop with what `render` returned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,23 +56,23 @@ class Publisher:
         proof = self._tree.inclusion_proof(placed.index, checkpoint.size)
         return Receipted(Receipt(leaf=leaf, index=placed.index, proof=proof, checkpoint=checkpoint), placed.reasons)
 
-    def _announce(self, published: Published, rendered: list[tuple[Desk, Any, int]]) -> None:
+    def _announce(self, published: Published, rendered: list[tuple[Desk, Any]]) -> None:
         self.published = published
         news, self._news = self._news, asyncio.Event()
         news.set()
         _hand_over(rendered)
 
 
-def _render(judged: Sequence[Judged], receipt: Callable[[Placed], Receipted]) -> list[tuple[Desk, Any, int]]:
+def _render(judged: Sequence[Judged], receipt: Callable[[Placed], Receipted]) -> list[tuple[Desk, Any]]:
     """Each desk's answers together, in order."""
     answers: dict[Desk, list[tuple[bytes, Answer]]] = {}
     for each in judged:
         verdict = each.verdict
         answer = receipt(verdict) if isinstance(verdict, Placed) else verdict
         answers.setdefault(each.proposal.desk, []).append((each.proposal.payload_hash, answer))
-    return [(desk, desk.render(of_desk), len(of_desk)) for desk, of_desk in answers.items()]
+    return [(desk, desk.render(of_desk)) for desk, of_desk in answers.items()]
 
 
-def _hand_over(rendered: list[tuple[Desk, Any, int]]) -> None:
-    for desk, replies, count in rendered:
-        desk.hand_over(replies, count)
+def _hand_over(rendered: list[tuple[Desk, Any]]) -> None:
+    for desk, replies in rendered:
+        desk.hand_over(replies)

@@ -30,6 +30,8 @@ CHUNK = 64
 _END: Any = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
 MAX_UNCHECKED_CHUNKS = 8
 MAX_UNREAD_BYTES = 4 << 20
+WINDOWS_TOLERATED = 2
+"""A member holds an answer, and sends the next envelope, before this side has noticed that the answer was sent."""
 REPLY_BYTES = 900_000
 """A reply stays well below the largest gRPC message."""
 
@@ -72,7 +74,7 @@ class _Session:
         self._allowance = allowance
         self._loop = asyncio.get_running_loop()
         self._unchecked: asyncio.Queue[asyncio.Future[list[Checked]] | None] = asyncio.Queue(MAX_UNCHECKED_CHUNKS)
-        self._out: deque[tuple[bytes, int]] = deque()  # reply, and how many envelopes are answered when it is sent
+        self._out: deque[tuple[bytes, int]] = deque()  # reply, and how many envelopes it answers
         self._out_bytes = 0
         self._wake = asyncio.Event()
         self._in_flight = 0
@@ -99,7 +101,7 @@ class _Session:
             checked = await chunk
             refused = [(each.payload_hash, each.refusal) for each in checked if each.refusal is not None]
             if refused:
-                self.hand_over(self.render(refused), len(refused))
+                self.hand_over(self.render(refused))
             admitted = [Proposal(each.envelope, each.payload_hash, self) for each in checked if each.refusal is None]
             if admitted and not self._desks.proposer.has_room():
                 self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold")
@@ -113,21 +115,21 @@ class _Session:
             self._wake.clear()
             while self._out:
                 reply, count = self._out.popleft()
+                # Before it is sent: the member may answer it with more envelopes before this task runs again.
+                self._in_flight -= count
                 await self._context.write(reply)
                 self._out_bytes -= len(reply)
-                self._in_flight -= count
 
-    def render(self, answers: Sequence[tuple[bytes, Answer]]) -> list[bytes]:
-        """Encoded replies; runs on the signer's thread."""
+    def render(self, answers: Sequence[tuple[bytes, Answer]]) -> list[tuple[bytes, int]]:
+        """Encoded replies and how many envelopes each answers; runs on the signer's thread."""
         receipts = [answer for _, answer in answers if isinstance(answer, Receipted)]
         others = [_answer(hash_, answer) for hash_, answer in answers if not isinstance(answer, Receipted)]
-        return [*_receipts(receipts), *(ledger_pb2.SubmitReply(answer=other).SerializeToString() for other in others)]
+        return [*_receipts(receipts), *((ledger_pb2.SubmitReply(answer=other).SerializeToString(), 1) for other in others)]
 
-    def hand_over(self, rendered: list[bytes], count: int) -> None:
-        """Queues replies; they answer `count` envelopes, which are on their way until the last reply is sent."""
-        for reply in rendered[:-1]:
-            self._queue(reply, 0)
-        self._queue(rendered[-1], count)
+    def hand_over(self, rendered: list[tuple[bytes, int]]) -> None:
+        """Queues replies; the envelopes they answer count in the window until the reply is sent."""
+        for reply, count in rendered:
+            self._queue(reply, count)
 
     def _queue(self, reply: bytes, count: int) -> None:
         self._out.append((reply, count))
@@ -154,7 +156,7 @@ class _Session:
         what = self._over_quota(count)
         self._in_flight += count
         if what:
-            self.hand_over(self.render([(payload_hash(each), Retry(RetryCode.QUOTA, what)) for each in envelopes]), count)
+            self.hand_over(self.render([(payload_hash(each), Retry(RetryCode.QUOTA, what)) for each in envelopes]))
             return
         for start in range(0, count, CHUNK):
             chunk = envelopes[start : start + CHUNK]
@@ -162,19 +164,19 @@ class _Session:
 
     def _over_quota(self, count: int) -> str:
         """Why `count` more are too many for this stream or its identity; empty if they are not."""
-        if self._in_flight + count > self._desks.window:
+        if self._in_flight + count > WINDOWS_TOLERATED * self._desks.window:
             return f"more than {self._desks.window} envelopes without an answer that was read"
         if self._out_bytes > MAX_UNREAD_BYTES:
             return "answers are waiting to be read"
         return "" if self._allowance.take(count, self._loop.time()) else "more envelopes a second than allowed"
 
     def _give_back(self, proposals: Sequence[Proposal], code: RetryCode, reason: str) -> None:
-        self.hand_over(self.render([(each.payload_hash, Retry(code, reason)) for each in proposals]), len(proposals))
+        self.hand_over(self.render([(each.payload_hash, Retry(code, reason)) for each in proposals]))
 
 
-def _receipts(receipts: Iterable[Receipted]) -> list[bytes]:
+def _receipts(receipts: Iterable[Receipted]) -> list[tuple[bytes, int]]:
     """Replies of bounded size, the checkpoint once in each."""
-    replies: list[bytes] = []
+    replies: list[tuple[bytes, int]] = []
     parts: list[entries_pb2.Receipt] = []
     note, size = "", 0
     for each in receipts:
@@ -190,9 +192,9 @@ def _receipts(receipts: Iterable[Receipted]) -> list[bytes]:
     return replies
 
 
-def _receipts_reply(parts: list[entries_pb2.Receipt], note: str) -> bytes:
+def _receipts_reply(parts: list[entries_pb2.Receipt], note: str) -> tuple[bytes, int]:
     receipts = ledger_pb2.Receipts(receipts=parts, checkpoint=entries_pb2.Checkpoint(note=note))
-    return ledger_pb2.SubmitReply(receipts=receipts).SerializeToString()
+    return ledger_pb2.SubmitReply(receipts=receipts).SerializeToString(), len(parts)
 
 
 def _answer(hash_: bytes, answer: Expect | Retry | Rejected | Receipted) -> ledger_pb2.Answer:

@@ -60,8 +60,8 @@ class Nobody:
     def render(self, answers: Sequence[tuple[bytes, Answer]]) -> Any:
         raise AssertionError(answers)
 
-    def hand_over(self, rendered: Any, count: int) -> None:
-        raise AssertionError(rendered, count)
+    def hand_over(self, rendered: Any) -> None:
+        raise AssertionError(rendered)
 
 
 @pytest.fixture

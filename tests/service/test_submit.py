@@ -57,6 +57,20 @@ def test_many_envelopes_keep_their_order(acme: tuple[Author, SubmitStream]) -> N
     assert author.send(stream, envelopes) == [ACCEPTED] * 250
 
 
+def test_a_full_window_that_moves_on_is_never_refused(acme: tuple[Author, SubmitStream]) -> None:
+    """Each receipt makes room for one more envelope at once."""
+    author, stream = acme
+    total, on_their_way = 3000, 0
+    while total or on_their_way:
+        more = [author.envelope(job_changes("c1", 20_000 + total - number)) for number in range(min(256 - on_their_way, total))]
+        if more:
+            stream.send_envelopes(more)
+        total, on_their_way = total - len(more), on_their_way + len(more)
+        reply = next(stream)
+        assert reply.WhichOneof("reply") == "receipts", reply
+        on_their_way -= len(reply.receipts.receipts)
+
+
 def test_a_gap_is_answered_with_the_number_that_is_expected(acme: tuple[Author, SubmitStream]) -> None:
     author, stream = acme
     ahead = author.envelope(job_changes("c1", 3), sequence=author.sequence + 2)
