@@ -51,10 +51,21 @@ def test_kill_9_of_the_agent_loses_and_doubles_nothing(tmp_path: Path) -> None:
         wait_until(lambda: _states(bridge) == expected, what="the ledger to know every job as it is")
         pause.wait(1.5)
         assert bridge.agent.end() == 0
+        assert "event_hidden" not in bridge.agent.log.read_text()
         _check(bridge, expected)
 
 
-PLACES = [f"spool.{place}_commit:{action}" for action in ("exit", "raise", "eio", "enospc") for place in ("before", "after")]
+PLACES = {
+    "spool.before_commit:exit": 86,
+    "spool.after_commit:exit": 86,
+    "spool.before_commit:raise": None,
+    "spool.after_commit:raise": None,
+    "spool.before_commit:eio": 70,
+    "spool.after_commit:eio": 70,
+    "spool.before_commit:enospc": None,
+    "spool.after_commit:enospc": 70,
+}
+"""Fail points and the status the process ends with; None: it goes on."""
 
 
 def test_a_failure_at_any_commit_of_the_spool_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -65,7 +76,7 @@ def test_a_failure_at_any_commit_of_the_spool_loses_and_doubles_nothing(tmp_path
         bridge.set_up()
         assert bridge.agent is not None
         jobs: dict[str, Line] = {}
-        for cycle, place in enumerate(PLACES):
+        for cycle, (place, ends_with) in enumerate(PLACES.items()):
             bridge.agent.kill()
             for line in list(jobs.values()):
                 jobs[line.job_id] = _next(line, chance)
@@ -75,13 +86,17 @@ def test_a_failure_at_any_commit_of_the_spool_loses_and_doubles_nothing(tmp_path
             argv = [str(BIN / "hpcbridged"), "--config", str(bridge.agent_config)]
             trap = {"HPCBRIDGE_FAILPOINT": f"{place}:{chance.randint(2, 9)}"}
             bridge.agent = Process(argv, log=tmp_path / "trapped.log", environment=trap)
-            pause.wait(1.2)
+            if ends_with is None:
+                pause.wait(1.2)
+            else:
+                assert bridge.agent.wait(15) == ends_with, place
         bridge.agent.kill()
         bridge.start_agent()
         expected = {job_id: _STATES[line.state] for job_id, line in jobs.items()}
         wait_until(lambda: _states(bridge) == expected, what="the ledger to know every job as it is")
         pause.wait(1.5)
         assert bridge.agent.end() == 0
+        assert "event_hidden" not in bridge.agent.log.read_text()
         _check(bridge, expected)
 
 
