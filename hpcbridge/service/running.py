@@ -131,7 +131,6 @@ class Running:
             readers=self._reader_pool,
             fail=fail,
         )
-        self._certificate = ServerCertificate(keys.authority, config.listen.server_names, now=clock.now)
         self._now = clock.now
         self._threads: list[threading.Thread] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -143,7 +142,7 @@ class Running:
         listen, age = self._config.listen, self._config.limits.connection_age_seconds
         ledger_server = await bind(
             listen.address,
-            self._certificate.credentials(mutual=True),
+            self._certificate().credentials(mutual=True),
             [ledger_handlers(self._house)],
             services=[LEDGER_SERVICE],
             age_seconds=age,
@@ -166,7 +165,7 @@ class Running:
         )
         enrolment_server = await bind(
             listen.enrolment,
-            self._certificate.credentials(mutual=False),
+            self._certificate().credentials(mutual=False),
             [enrolment_handlers(office, self._fail)],
             services=[ENROLMENT_SERVICE],
             age_seconds=age,
@@ -209,6 +208,10 @@ class Running:
         """Size and streams."""
         submitters, listeners = self._streams.count(reading=True), self._streams.count(reading=False)
         return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners"
+
+    def _certificate(self) -> ServerCertificate:
+        """A certificate of its own for each server, so that each makes it anew in time."""
+        return ServerCertificate(self._ledger.keys.authority, self._config.listen.server_names, now=self._now)
 
     async def _finish(self) -> None:
         """Each thread in the order of the work ends when it has done what was before it."""
