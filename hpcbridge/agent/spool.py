@@ -152,10 +152,11 @@ class Spool:
         if not items and writes is None:
             return ()
         with self._lock:
-            try:
-                return self._store(items, writes, at=at)
-            except SpoolFull:
-                self._make_room()
+            for make_room in (self._give_up_samples, self._give_up_receipts):
+                try:
+                    return self._store(items, writes, at=at)
+                except SpoolFull:
+                    make_room()
             try:
                 return self._store(items, writes, at=at)
             except SpoolFull:
@@ -182,11 +183,16 @@ class Spool:
         gap = Gap(cluster=self._cluster, reason="spool full", since_at=min(since, at), until_at=at, count=None)
         return (Item(payload_type=PayloadType.GAP, content=encode(gap)),)
 
-    def _make_room(self) -> None:
-        """Gives up the reserve and drops what may be dropped."""
+    def _give_up_samples(self) -> None:
+        """First the reserve and what is soon replaced anyway."""
         self._reserve.unlink(missing_ok=True)
         with contextlib.suppress(SpoolFull), self._transaction() as db:
             db.execute("DELETE FROM waiting WHERE sample = 1 AND sequence IS NULL")
+
+    def _give_up_receipts(self) -> None:
+        """Then receipts: what they prove is on the log."""
+        logger.warning("spool_drops_receipts path=%s bytes=%d quota=%d", self.path, self._bytes(), self._quota)
+        with contextlib.suppress(SpoolFull), self._transaction() as db:
             _drop_receipts(db, before=None)
 
     def _note_overflow(self, at: Instant) -> None:
