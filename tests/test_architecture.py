@@ -26,7 +26,7 @@ BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("ctl
 
 DOORS = {
     "subprocess": {"schedulers/scripts.py"},
-    "sqlite3": {"ledger/store.py", "ledger/schema.py", "agent/spool.py"},
+    "sqlite3": {"ledger/store.py", "ledger/schema.py", "agent/spool_file.py"},
     "grpc": {"wire/", "service/", "ledger/engines/"},
     "grpc_health": {"service/"},
     "grpc_reflection": {"service/"},

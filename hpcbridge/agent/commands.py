@@ -83,7 +83,7 @@ def handlers(parts: Parts) -> Mapping[str, Handler]:
 
 def _status(parts: Parts) -> Json:
     profile, gateway = parts.gateway.profile, parts.gateway.status
-    numbers = parts.spool.numbers()
+    numbers = parts.spool.chain.numbers()
     note = (parts.spool.meta("checkpoint") or b"").decode()
     snapshot = parts.observations.snapshot
     return {
@@ -207,11 +207,11 @@ def _quarantine(parts: Parts) -> Json:
                 "reason": reason,
                 "payload": base64.b64encode(payload).decode(),
             }
-            for epoch, sequence, kind, items, made_at, reason, payload in parts.spool.quarantined()
+            for epoch, sequence, kind, items, made_at, reason, payload in parts.spool.chain.quarantined()
         ],
         "refused": [
             {"payload_type": kind, "code": code, "reason": reason, "index": index, "at": format_instant(at)}
-            for kind, _, code, reason, index, at in parts.spool.refused(100)
+            for kind, _, code, reason, index, at in parts.spool.chain.refused(100)
         ],
     }
 
@@ -228,14 +228,14 @@ def _receipts(parts: Parts, arguments: Mapping[str, Any]) -> Json:
                 "at": format_instant(at),
                 "items": items,
             }
-            for index, sequence, epoch, outcomes, at, items in parts.spool.receipts(limit)
+            for index, sequence, epoch, outcomes, at, items in parts.spool.chain.receipts(limit)
         ]
     }
 
 
 def _receipt(parts: Parts, arguments: Mapping[str, Any]) -> Json:
     index = _integer(arguments.get("index"), "index")
-    text = parts.spool.receipt(index)
+    text = parts.spool.chain.receipt(index)
     if text is None:
         raise Refused(EntryOutcome.NOT_FOUND, f"no receipt for entry {index} is kept here", hint="list them: hpcbridgectl receipt show")
     return {"text": text}

@@ -80,7 +80,7 @@ class Memory:
         report, uncounted = by_key(jobs)
         with self._changing():
             new_ids = [key for key in report if key not in self._live]
-            memory = JobMemory(self._live, self._missing, self._spool.gone_jobs(new_ids))
+            memory = JobMemory(self._live, self._missing, self._spool.last_seen.gone_jobs(new_ids))
             comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable={*unreadable, *uncounted})
             encoded: dict[str, bytes] = {}
             items = tuple(self._item(told, memory.gone, encoded) for told in comparison.changes)
@@ -142,7 +142,7 @@ class Memory:
     def observe_nodes(self, nodes: Iterable[Node], *, unreadable: Collection[str], at: Instant) -> int:
         """Compares a whole, readable report of nodes with the memory and stores what changed; how many changes."""
         with self._changing():
-            seen = {name: word for name, word in self._spool.load_nodes().items() if name not in unreadable}
+            seen = {name: word for name, word in self._spool.last_seen.load_nodes().items() if name not in unreadable}
             comparison = compare_nodes(seen, nodes, at=at)
             if not comparison.changes:
                 return 0
@@ -151,11 +151,11 @@ class Memory:
         self._stored()
         return len(items)
 
-    def watch(self, job_id: str, *, cursor: str | None = None) -> None:
+    def watch(self, job_id: str) -> None:
         """Publishes a job from now on, whoever owns it."""
         with self._changing():
-            self._spool.watch(job_id, cursor=cursor)
-            self._watched = self._spool.watched()
+            self._spool.last_seen.watch(job_id)
+            self._watched = self._spool.last_seen.watched()
 
     def incarnations(self) -> Mapping[str, int]:
         """Incarnation of each live job that the ledger is told of."""
@@ -174,7 +174,7 @@ class Memory:
                 for each in self._missing.values()
                 if each.job.job_id == waiting.job_id and not (on_ledger is not None and _is_on_ledger(each, on_ledger))
             ]
-            self._spool.confirm(waiting.job_id, raise_by=raise_by, missing=counted_here)
+            self._spool.last_seen.confirm(waiting.job_id, raise_by=raise_by, missing=counted_here)
             self._in_doubt.discard(waiting.job_id)
             if raise_by:
                 self._loaded = False
@@ -182,7 +182,7 @@ class Memory:
     def confirm_all(self) -> None:
         """The ledger has never heard of this installation."""
         with self._changing():
-            self._spool.confirm_all()
+            self._spool.last_seen.confirm_all()
             self._in_doubt.clear()
             self._doubtful = False
 
@@ -224,11 +224,11 @@ class Memory:
                 self._loaded = self._loaded and done
 
     def _load(self) -> None:
-        memory = self._spool.load_memory()
+        memory = self._spool.last_seen.load_jobs()
         self._live, self._missing = dict(memory.live), dict(memory.missing)
-        self._watched = self._spool.watched()
+        self._watched = self._spool.last_seen.watched()
         self._doubtful = self._spool.meta("doubtful") is not None
-        self._in_doubt = set(self._spool.unconfirmed_job_ids())
+        self._in_doubt = set(self._spool.last_seen.unconfirmed_job_ids())
         self._loaded = True
 
     def _keep(self, report: Mapping[str, Job], comparison: JobComparison) -> None:
@@ -273,7 +273,7 @@ class Memory:
         return not ((seen is not None and seen.published) or (left is not None and left.published))
 
     def _pseudonym(self, owner: str) -> str:
-        return self._spool.pseudonym(owner, make_pseudonym(self._random_bytes(8)))
+        return self._spool.last_seen.pseudonym(owner, make_pseudonym(self._random_bytes(8)))
 
 
 def _is_on_ledger(missing: MissingJob, on_ledger: Job) -> bool:

@@ -19,7 +19,8 @@ from hpcbridge.agent.changes import MissingJob, key_of_range
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.observations import Observations, cluster_state
 from hpcbridge.agent.rows import Item
-from hpcbridge.agent.spool import Spool, SpoolFull
+from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.spool_file import SpoolFull
 from hpcbridge.errors import ConfigError, SchedulerError
 from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job

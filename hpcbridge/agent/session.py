@@ -105,7 +105,7 @@ class Session:
 
     def hello(self) -> ledger_pb2.Hello:
         """Who we are and where we stand."""
-        numbers = self._desk.spool.numbers()
+        numbers = self._desk.spool.chain.numbers()
         return ledger_pb2.Hello(
             submitter=self._submitter,
             epoch=numbers.epoch,
@@ -160,16 +160,16 @@ class Session:
                 hint="check [[ledger]] address, or enrol there",
             )
         self._trust.advance(reply.checkpoint.note, proof=tuple(reply.consistency_proof))
-        self._desk.spool.set_checkpoint(self._trust.note)
+        self._desk.spool.chain.set_checkpoint(self._trust.note)
         self._window = max(1, min(WINDOW, reply.window))
-        mine = self._desk.spool.numbers()
+        mine = self._desk.spool.chain.numbers()
         ledger = LedgerNumbers(
             epoch=reply.epoch,
             last_sequence=reply.last_sequence,
             last_payload_hash=reply.last_payload_hash,
             closed=reply.epoch_closed,
         )
-        known = self._desk.spool.payload_hash(ledger.epoch, ledger.last_sequence) if ledger.epoch else None
+        known = self._desk.spool.chain.payload_hash(ledger.epoch, ledger.last_sequence) if ledger.epoch else None
         decision = decide(mine, ledger, hash_at_last=known)
         if isinstance(decision, NewEpoch):
             self._open_epoch(decision.reason, previous_epoch=ledger.epoch, last_acknowledged=ledger.last_sequence)
@@ -188,7 +188,7 @@ class Session:
         body = EpochStart(previous_epoch=previous_epoch, last_acknowledged=last_acknowledged, reason=reason, gap=gap)
         epoch = self._desk.random_bytes(16)
         payload = make_payload(self._header(epoch, 1), PayloadType.EPOCH_START, encode(body), items=1)
-        self._desk.spool.open_epoch(payload, previous_epoch=previous_epoch, lost=lost, poison=poison, at=at)
+        self._desk.spool.chain.open_epoch(payload, previous_epoch=previous_epoch, lost=lost, poison=poison, at=at)
         if lost:
             self._desk.memory.forget_confirmations()
         self._in_flight.clear()
@@ -228,7 +228,7 @@ class Session:
             room = 1 if self._opening else self._window - len(self._in_flight)
             if self._opening and self._in_flight:
                 return
-            payloads = self._desk.spool.unacknowledged(self._next, min(room, ENVELOPES_PER_MESSAGE)) or self._pack()
+            payloads = self._desk.spool.chain.unacknowledged(self._next, min(room, ENVELOPES_PER_MESSAGE)) or self._pack()
             if not payloads:
                 return
             self._send(payloads)
@@ -255,9 +255,9 @@ class Session:
             return self._pack()
         taken = items if payload_type in WITH_ITEMS else items[:1]
         body = make_body(payload_type, [item.content for item in taken], cluster=self._desk.cluster)
-        numbers = self._desk.spool.numbers()
+        numbers = self._desk.spool.chain.numbers()
         payload = make_payload(self._header(numbers.epoch, numbers.next_sequence), payload_type, body, items=len(taken))
-        self._desk.spool.add_payload(payload, [item.row for item in taken], at=self._desk.clock())
+        self._desk.spool.chain.add_payload(payload, [item.row for item in taken], at=self._desk.clock())
         return (payload,)
 
     # After a lost spool
@@ -329,7 +329,7 @@ class Session:
             if acknowledged is not None:
                 taken.append((acknowledged, tuple(message.reasons)))
         at = self._desk.clock()
-        done = self._desk.spool.acknowledge([each for each, _ in taken], checkpoint=self._trust.note, at=at)
+        done = self._desk.spool.chain.acknowledge([each for each, _ in taken], checkpoint=self._trust.note, at=at)
         self._progressed = self._progressed or bool(taken)
         self._desk.note(last_receipt_at=at, waits_for_approval=False)
         self._desk.tell(done, {each.sequence: reasons for each, reasons in taken})
@@ -373,7 +373,7 @@ class Session:
                 self._rejected(sent, answer.rejection)
 
     def _expected(self, sequence: int) -> None:
-        numbers = self._desk.spool.numbers()
+        numbers = self._desk.spool.chain.numbers()
         if sequence <= numbers.acknowledged or sequence > numbers.next_sequence:
             raise LedgerUnavailable(f"the ledger expects number {sequence}, which is not next here: Hello decides")
         self._goes_back = True
@@ -396,7 +396,7 @@ class Session:
 
     def _leave_poisoned(self, sequence: int, reason: str) -> None:
         self._poison = None
-        numbers = self._desk.spool.numbers()
+        numbers = self._desk.spool.chain.numbers()
         self._open_epoch(
             EpochReason.POISON, previous_epoch=numbers.epoch, last_acknowledged=numbers.acknowledged, poison=(sequence, reason)
         )

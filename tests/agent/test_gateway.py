@@ -35,16 +35,16 @@ from tests.ledger_simulator import ORIGIN, LedgerSimulator
 
 def numbers_of(agent: Agent) -> list[tuple[str, int]]:
     """Epoch and number of every receipt, oldest entry first."""
-    return [(epoch.hex(), sequence) for _, sequence, epoch, *_ in reversed(agent.spool.receipts(10_000))]
+    return [(epoch.hex(), sequence) for _, sequence, epoch, *_ in reversed(agent.spool.chain.receipts(10_000))]
 
 
 def reasons_of_epochs(agent: Agent) -> list[str]:
     """Why each epoch of this agent began, oldest first."""
     key = agent.identity.load_log_public_key()
     bodies = []
-    for index, sequence, *_ in reversed(agent.spool.receipts(10_000)):
+    for index, sequence, *_ in reversed(agent.spool.chain.receipts(10_000)):
         if sequence == 1:
-            text = agent.spool.receipt(index)
+            text = agent.spool.chain.receipt(index)
             assert text is not None
             opened = open_leaf(receipt_from_text(text, ORIGIN, key).leaf)
             bodies.append(decode(EpochStart, opened.payload.body).reason.value)
@@ -61,7 +61,7 @@ def test_changes_arrive_in_order_with_verified_receipts(agent: Agent) -> None:
     assert states == {("1", 1): JobState.RUNNING, ("2", 1): JobState.DONE}
     numbers = numbers_of(agent)
     assert [number for _, number in numbers] == list(range(1, len(numbers) + 1))
-    text = agent.spool.receipt(agent.spool.receipts(1)[0][0])
+    text = agent.spool.chain.receipt(agent.spool.chain.receipts(1)[0][0])
     assert text is not None
     receipt_from_text(text, ORIGIN, agent.identity.load_log_public_key())
 
@@ -97,7 +97,8 @@ def test_one_bad_item_does_not_harm_its_neighbours(agent: Agent) -> None:
     )
     agent.gateway.wake()
     agent.drain()
-    assert [(kind, code) for kind, _, code, *_ in agent.spool.refused(9)] == [(PayloadType.JOB_CHANGES, EntryOutcome.ILLEGAL_TRANSITION)]
+    refused = [(kind, code) for kind, _, code, *_ in agent.spool.chain.refused(9)]
+    assert refused == [(PayloadType.JOB_CHANGES, EntryOutcome.ILLEGAL_TRANSITION)]
     jobs = agent.on_ledger()
     assert (jobs["1", 1].state, jobs["2", 1].state) == (JobState.DONE, JobState.DONE)
 

@@ -112,7 +112,7 @@ def test_a_watched_job_is_published_and_the_cursor_is_kept(ledger: LedgerSimulat
     thread = threading.Thread(target=listener.run)
     thread.start()
     ledger.submit(ADMIN, JobWatch(cluster=agent.cluster, job_id="77")).check_accepted()
-    agent.until(lambda: "77" in agent.spool.watched())
+    agent.until(lambda: "77" in agent.spool.last_seen.watched())
     stopping.set()
     listener.close()
     thread.join(10)

@@ -57,8 +57,8 @@ class Site:
 
     def taken(self, kind: PayloadType) -> list[bytes]:
         """Items of this type, which are gone afterwards."""
-        rows = self.spool._rows("SELECT content FROM waiting WHERE type = ? ORDER BY id", (kind,))
-        with self.spool._transaction() as db:
+        rows = self.spool.file.rows("SELECT content FROM waiting WHERE type = ? ORDER BY id", (kind,))
+        with self.spool.file.transaction() as db:
             db.execute("DELETE FROM waiting WHERE type = ?", (kind,))
         return [bytes(content) for (content,) in rows]
 

@@ -15,7 +15,8 @@ import pytest
 from hpcbridge.agent.changes import Patience
 from hpcbridge.agent.memory import Memory, Publication
 from hpcbridge.agent.publish import PublishMode
-from hpcbridge.agent.spool import Spool, SpoolFull
+from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.spool_file import SpoolFull
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.transactions import Gap, JobChange, PayloadType
 from hpcbridge.wire.convert import decode
@@ -85,10 +86,10 @@ def _fill(junk: Path) -> None:
 
 def _drain(spool: Spool, told: list[Job], gaps: list[Gap]) -> None:
     """Takes out what waits, as the gateway would with a ledger that answers."""
-    for kind, content in spool._rows("SELECT type, content FROM waiting ORDER BY id"):
+    for kind, content in spool.file.rows("SELECT type, content FROM waiting ORDER BY id"):
         if kind == PayloadType.JOB_CHANGES:
             told.append(decode(JobChange, content).job)
         else:
             gaps.append(decode(Gap, content))
-    with spool._transaction() as db:
+    with spool.file.transaction() as db:
         db.execute("DELETE FROM waiting")

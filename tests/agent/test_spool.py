@@ -17,7 +17,8 @@ import pytest
 from hpcbridge import failpoints
 from hpcbridge.agent.changes import SeenJob
 from hpcbridge.agent.rows import Acknowledgement, Item, MemoryWrites, NumberedPayload, Refusal
-from hpcbridge.agent.spool import Spool, SpoolFull
+from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.spool_file import SpoolFull
 from hpcbridge.errors import ConfigError, IntegrityError, StorageError
 from hpcbridge.failpoints import FailpointReached
 from hpcbridge.model.entries import EntryOutcome
@@ -61,7 +62,7 @@ def payload(sequence: int, *, epoch: bytes = EPOCH, kind: PayloadType = PayloadT
 
 
 def open_epoch(spool: Spool, epoch: bytes = EPOCH, *, lost: bool = False) -> None:
-    spool.open_epoch(payload(1, epoch=epoch, kind=PayloadType.EPOCH_START), previous_epoch=b"", lost=lost, at=AT)
+    spool.chain.open_epoch(payload(1, epoch=epoch, kind=PayloadType.EPOCH_START), previous_epoch=b"", lost=lost, at=AT)
 
 
 def acknowledgement(sequence: int, *refusals: Refusal) -> Acknowledgement:
@@ -81,7 +82,7 @@ def test_items_and_memory_are_kept_together(new_spool: Callable[..., Spool]) -> 
     spool.store([item("1")], MemoryWrites(seen={"1": seen}), at=AT)
     spool.close()
     again = new_spool()
-    assert again.load_memory().live == {"1": seen}
+    assert again.last_seen.load_jobs().live == {"1": seen}
     assert waiting(again) == ["1"]
 
 
@@ -91,7 +92,7 @@ def test_a_failure_before_the_commit_keeps_neither(new_spool: Callable[..., Spoo
     with pytest.raises(FailpointReached):
         spool.store([item("1")], MemoryWrites(seen={"1": SeenJob(make_job("c1", "1"), 1, published=True)}), at=AT)
     assert waiting(spool) == []
-    assert spool.load_memory().live == {}
+    assert spool.last_seen.load_jobs().live == {}
 
 
 def test_an_unsent_sample_is_replaced_and_a_sent_one_is_not(new_spool: Callable[..., Spool]) -> None:
@@ -100,7 +101,7 @@ def test_an_unsent_sample_is_replaced_and_a_sent_one_is_not(new_spool: Callable[
     spool.store([sample(b"1")], at=AT)
     (row,) = spool.store([sample(b"2")], at=AT)
     assert spool.figures().waiting == 1
-    spool.add_payload(payload(2, kind=PayloadType.CLUSTER_STATE), [row], at=AT)
+    spool.chain.add_payload(payload(2, kind=PayloadType.CLUSTER_STATE), [row], at=AT)
     spool.store([sample(b"3")], at=AT)
     assert spool.figures().waiting == 1
     open_epoch(spool, b"f" * 16)
@@ -113,41 +114,41 @@ def test_items_of_a_left_epoch_wait_again_in_their_order(new_spool: Callable[...
     spool = new_spool()
     open_epoch(spool)
     rows = spool.store([item("1"), item("2"), item("3")], at=AT)
-    spool.add_payload(payload(2), rows[:1], at=AT)
-    spool.add_payload(payload(3), rows[1:2], at=AT)
-    spool.acknowledge([acknowledgement(1), acknowledgement(2)], checkpoint="note", at=AT)
+    spool.chain.add_payload(payload(2), rows[:1], at=AT)
+    spool.chain.add_payload(payload(3), rows[1:2], at=AT)
+    spool.chain.acknowledge([acknowledgement(1), acknowledgement(2)], checkpoint="note", at=AT)
     open_epoch(spool, b"f" * 16)
     assert waiting(spool) == ["2", "3"]
-    assert spool.numbers().next_sequence == 2
-    assert [each.sequence for each in spool.unacknowledged(1, 9)] == [1]
+    assert spool.chain.numbers().next_sequence == 2
+    assert [each.sequence for each in spool.chain.unacknowledged(1, 9)] == [1]
 
 
 def test_a_receipt_drops_the_items_and_stays_for_its_time(new_spool: Callable[..., Spool]) -> None:
     spool = new_spool()
     open_epoch(spool)
     rows = spool.store([item("1"), item("2")], at=AT)
-    spool.add_payload(payload(2, items=2), rows, at=AT)
+    spool.chain.add_payload(payload(2, items=2), rows, at=AT)
     refusal = Refusal(ordinal=1, code=EntryOutcome.STALE, reason="old")
-    spool.acknowledge([acknowledgement(1), acknowledgement(2, refusal)], checkpoint="note", at=AT)
+    spool.chain.acknowledge([acknowledgement(1), acknowledgement(2, refusal)], checkpoint="note", at=AT)
     assert waiting(spool) == []
-    assert [row[2:4] for row in spool.refused(9)] == [("STALE", "old")]
-    assert spool.receipt(102) == "text"
+    assert [row[2:4] for row in spool.chain.refused(9)] == [("STALE", "old")]
+    assert spool.chain.receipt(102) == "text"
     spool.trim(at=AT + 999)
-    assert len(spool.receipts(9)) == 2
+    assert len(spool.chain.receipts(9)) == 2
     spool.trim(at=AT + 1001)
-    assert [row[1] for row in spool.receipts(9)] == [2], "the last number of the epoch is needed for Hello"
-    assert spool.payload_hash(EPOCH, 2) == payload(2).payload_hash
+    assert [row[1] for row in spool.chain.receipts(9)] == [2], "the last number of the epoch is needed for Hello"
+    assert spool.chain.payload_hash(EPOCH, 2) == payload(2).payload_hash
 
 
 def test_poison_is_set_aside_with_its_items(new_spool: Callable[..., Spool]) -> None:
     spool = new_spool()
     open_epoch(spool)
     rows = spool.store([item("1"), item("2")], at=AT)
-    spool.add_payload(payload(2), rows[:1], at=AT)
+    spool.chain.add_payload(payload(2), rows[:1], at=AT)
     start = payload(1, epoch=b"f" * 16, kind=PayloadType.EPOCH_START)
-    spool.open_epoch(start, previous_epoch=EPOCH, lost=False, poison=(2, "MALFORMED_HEADER: bug"), at=AT)
+    spool.chain.open_epoch(start, previous_epoch=EPOCH, lost=False, poison=(2, "MALFORMED_HEADER: bug"), at=AT)
     assert waiting(spool) == ["2"]
-    assert [row[5] for row in spool.quarantined()] == ["MALFORMED_HEADER: bug"]
+    assert [row[5] for row in spool.chain.quarantined()] == ["MALFORMED_HEADER: bug"]
 
 
 def test_samples_give_way_first_and_what_was_not_kept_becomes_a_gap(new_spool: Callable[..., Spool]) -> None:
@@ -161,9 +162,9 @@ def test_samples_give_way_first_and_what_was_not_kept_becomes_a_gap(new_spool: C
     assert spool.figures().waiting == stored, "no sample was kept in the reserve"
     open_epoch(spool)
     while batch := spool.next_items(limit=500, max_bytes=1 << 20):
-        sequence = spool.numbers().next_sequence
-        spool.add_payload(payload(sequence), [each.row for each in batch[1]], at=AT)
-        spool.acknowledge([acknowledgement(sequence)], checkpoint="note", at=AT)
+        sequence = spool.chain.numbers().next_sequence
+        spool.chain.add_payload(payload(sequence), [each.row for each in batch[1]], at=AT)
+        spool.chain.acknowledge([acknowledgement(sequence)], checkpoint="note", at=AT)
     spool.store([item("after")], at=AT + 999_999)
     batch = spool.next_items(limit=9, max_bytes=9999)
     assert batch is not None
@@ -272,11 +273,11 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing(new_spool: Callable[..., 
         writer.wait()
         said = int([line for line in lines if line.endswith("\n")][-1])
         spool = new_spool()
-        items = [str(row[0]) for row in spool._rows("SELECT subject FROM waiting ORDER BY id")]
+        items = [str(row[0]) for row in spool.file.rows("SELECT subject FROM waiting ORDER BY id")]
         assert len(items) >= said
         assert items == [str(number) for number in range(len(items))], "contiguous, nothing twice"
         assert len(items) % 20 == 0
-        assert set(spool.load_memory().live) == set(items)
+        assert set(spool.last_seen.load_jobs().live) == set(items)
         stored = len(items)
         spool.close()
 
@@ -297,7 +298,7 @@ def test_a_process_that_ends_at_a_fail_point_keeps_all_or_nothing(tmp_path: Path
     spool = new_spool()
     kept = spool.figures().waiting
     assert kept == (said if place.endswith("before_commit") else said + 20)
-    assert len(spool.load_memory().live) == kept
+    assert len(spool.last_seen.load_jobs().live) == kept
 
 
 def test_twenty_thousand_changes_are_stored_at_once(new_spool: Callable[..., Spool]) -> None:

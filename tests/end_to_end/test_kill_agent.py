@@ -137,9 +137,9 @@ def _check(bridge: Bridge, expected: dict[str, JobState]) -> None:
 
     stored = {index: leaf for index, leaf, _ in own}
     with Spool(bridge.state / "spool.db", cluster=bridge.cluster, quota_bytes=1 << 30, keep_ms=1 << 40) as spool:
-        receipts = spool.receipts(100_000)
+        receipts = spool.chain.receipts(100_000)
         for index, *_ in receipts:
-            text = spool.receipt(index)
+            text = spool.chain.receipt(index)
             assert text is not None
             assert receipt_from_text(text, "test.example", identity.load_log_public_key()).leaf == stored[index]
         figures = spool.figures()
