@@ -29,6 +29,8 @@ from tests.private_slurm import PrivateSlurm, SlurmMissing
 
 DIRECTORY = ROOT / "build" / "demo"
 SECONDS_FOR_ALL_ENDS = 240.0
+SECONDS_IN_QUEUE = 3
+"""Jobs on an empty cluster start at once; they wait a little so that the queue is seen."""
 PHASE_COLOURS = {"QUEUE": "yellow", "RUN": "cyan", "END": "magenta"}
 console = Console(highlight=False, soft_wrap=True)
 
@@ -68,7 +70,6 @@ def main() -> int:
         wanted = submit(slurm)
         events = stack.enter_context(Subscriber(bridge))
         ended = watch(bridge, slurm, events, wanted)
-        show(bridge)
         verified = verify(bridge)
         if os.environ.get("KEEP") == "1":
             say_how_to_look_around(slurm, bridge)
@@ -99,7 +100,7 @@ def submit(slurm: PrivateSlurm) -> dict[str, Wanted]:
     title("Jobs are submitted the usual way, with sbatch")
     wanted = {}
     for job in JOBS:
-        job_id = slurm.submit(job.command, *job.arguments, name=job.name)
+        job_id = slurm.submit(job.command, f"--begin=now+{SECONDS_IN_QUEUE}", *job.arguments, name=job.name)
         wanted[job_id] = job
         console.print(f"  sbatch {' '.join(job.arguments):<32} → job {job_id:<4} {job.name}")
     return wanted
@@ -151,6 +152,9 @@ def watch(bridge: Bridge, slurm: PrivateSlurm, events: Subscriber, wanted: dict[
             slurm.cancel(job["job_id"])
         if job["phase"] == "END":
             (right if job["outcome"] == mine.outcome else wrong).add(job["job_id"])
+            if len(right) + len(wrong) == expected - 1:
+                show(bridge)
+                title("The last job runs into its time limit of one minute")
         if len(right) + len(wrong) == expected:
             break
     timer.cancel()
