@@ -101,7 +101,9 @@ class IntervalsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolSection:
-    """How much the spool may hold and how long acknowledged payloads stay."""
+    """How much the spool may hold, how long acknowledged payloads stay, and how long a job that left the scheduler's list may stay
+    unexplained by accounting (which does not know it, or does not answer) before the ledger is told that it is UNDETERMINED.
+    """
 
     quota_bytes: int = 1024 * 1024 * 1024
     keep_days: int = 7

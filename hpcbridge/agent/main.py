@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from hpcbridge import __version__
-from hpcbridge.agent.changes import Patience
 from hpcbridge.agent.commands import ACTING, Parts, handlers
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import Listener
@@ -27,6 +26,7 @@ from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.renewal import Renewal
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.vanished import Patience
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, load_agent_config
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor

@@ -19,18 +19,17 @@ from hpcbridge.agent.changes import (
     JobComparison,
     JobMemory,
     MissingJob,
-    Patience,
     SeenJob,
     Told,
     by_key,
     compare_jobs,
     compare_nodes,
     is_same_run,
-    settle,
 )
 from hpcbridge.agent.publish import PublishMode, is_wanted, make_pseudonym, outgoing
 from hpcbridge.agent.rows import Item, MemoryWrites
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.vanished import Patience, settle
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.agent.changes import Patience
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.memory import Memory, Publication
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.vanished import Patience
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.worker import Worker
 from hpcbridge.errors import HpcbridgeError
@@ -75,7 +75,7 @@ class Agent:
         self.memory = Memory(
             self.spool,
             Publication(mode=self.mode, owners=frozenset()),
-            patience=Patience(),
+            patience=Patience(grace_ms=60_000),
             random_bytes=secrets.token_bytes,
             stored=self._wake,
         )

@@ -12,19 +12,17 @@ from hpcbridge.agent.changes import (
     JobComparison,
     JobMemory,
     MissingJob,
-    Patience,
     SeenJob,
     by_key,
     compare_jobs,
     compare_nodes,
-    find_end,
-    settle,
 )
+from hpcbridge.agent.vanished import Patience, find_end, settle
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability, Node
 
 AT = 1_795_349_592_000
-PATIENCE = Patience(grace_ms=60_000, unanswered_ms=600_000)
+PATIENCE = Patience(grace_ms=60_000)
 
 
 def job(job_id: str = "7", state: JobState = JobState.RUNNING, **fields: object) -> Job:
@@ -233,23 +231,39 @@ def test_a_vanished_job_becomes_undetermined_after_the_grace_period_once() -> No
     assert corrected.change.job.state is JobState.DONE
 
 
-def test_accounting_that_does_not_answer_changes_nothing_for_long() -> None:
-    assert settle(missing(), None, at=AT + 599_000, patience=PATIENCE).change is None
-    assert settle(missing(), None, at=AT + 600_000, patience=PATIENCE).change is not None
+def test_the_grace_period_holds_whether_accounting_answers_or_fails() -> None:
+    answers: tuple[tuple[Job, ...] | None, ...] = ((), None)
+    for records in answers:
+        assert settle(missing(), records, at=AT + 59_999, patience=PATIENCE).change is None
+        late = settle(missing(), records, at=AT + 60_000, patience=PATIENCE)
+        assert late.change is not None
+        assert (late.change.job.state, late.change.job.reason) == (JobState.UNDETERMINED, "vanished")
+
+
+def test_the_end_of_the_grace_period_is_not_slept_through() -> None:
+    state, at = missing(), AT
+    asked_at = []
+    while not state.told:
+        kept = settle(state, None, at=at, patience=PATIENCE).missing
+        assert kept is not None
+        asked_at.append(at - AT)
+        state, at = kept, kept.next_at
+    assert asked_at == [0, 15_000, 45_000, 60_000]
 
 
 def test_accounting_is_asked_less_and_less_and_then_no_more() -> None:
-    state, pauses = missing(), []
+    state, pauses = missing(told=True), []
     for _ in range(14):
-        kept = settle(state, [], at=AT, patience=PATIENCE).missing
+        kept = settle(state, [], at=AT + 60_000, patience=PATIENCE).missing
         assert kept is not None
-        pauses.append(kept.next_at - AT)
+        pauses.append(kept.next_at - AT - 60_000)
         state = kept
     assert pauses[:3] == [15_000, 30_000, 60_000]
     assert pauses[-1] == PATIENCE.longest_pause_ms
     late = AT + PATIENCE.lost_after_ms
     assert settle(state, [], at=late, patience=PATIENCE).missing is not None, "perhaps only the clock jumped"
     assert settle(dataclasses.replace(state, asked=30), [], at=late, patience=PATIENCE).missing is None
+    assert settle(dataclasses.replace(state, asked=30), None, at=late, patience=PATIENCE).missing is not None, "it may come back"
 
 
 def test_an_unpublished_job_is_settled_silently() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.agent.changes import Patience
 from hpcbridge.agent.memory import Memory, Publication
 from hpcbridge.agent.monitor import Monitor
 from hpcbridge.agent.observations import Observations
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.vanished import Patience
 from hpcbridge.errors import SchedulerError
 from hpcbridge.model.clusters import ClusterState, Frontend
 from hpcbridge.model.transactions import JobChange, NodeChange, PayloadType
@@ -145,16 +145,24 @@ def test_a_vanished_job_is_asked_for_and_ends_as_accounting_says(site: Site) -> 
     assert site.told() == [("2", 1, "FAILED")]
 
 
-def test_accounting_that_fails_changes_nothing(site: Site) -> None:
+def test_accounting_that_fails_leaves_a_job_undetermined_after_the_grace_period_until_it_answers(site: Site) -> None:
     site.slurm.jobs([Line(job_id="1")])
     site.monitor.ask_jobs()
     site.slurm.jobs([])
     site.monitor.ask_jobs()
     site.told()
     site.slurm.script("ended", "echo down >&2; exit 1")
-    site.at += 5 * MINUTE
+    site.at += MINUTE - 1
     site.monitor.ask_ended()
-    assert site.told() == []
+    assert site.told() == [], "the grace period is not over"
+    site.at += 1
+    site.monitor.ask_ended()
+    assert site.told() == [("1", 1, "UNDETERMINED")]
+    site.slurm.works("ended")
+    site.slurm.ended([done(Line(job_id="1"))])
+    site.at += 60 * MINUTE
+    site.monitor.ask_ended()
+    assert site.told() == [("1", 1, "DONE")]
 
 
 def test_an_end_while_the_daemon_was_down_is_found(site: Site, tmp_path: Path) -> None:
@@ -168,7 +176,7 @@ def test_an_end_while_the_daemon_was_down_is_found(site: Site, tmp_path: Path) -
     again.memory = Memory(
         again.spool,
         Publication(mode=PublishMode.FULL, owners=frozenset()),
-        patience=Patience(),
+        patience=Patience(grace_ms=60_000),
         random_bytes=secrets.token_bytes,
     )
     again.monitor._memory, again.monitor._spool = again.memory, again.spool

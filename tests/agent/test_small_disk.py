@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.agent.changes import Patience
 from hpcbridge.agent.memory import Memory, Publication
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.spool_file import SpoolFull
+from hpcbridge.agent.vanished import Patience
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.transactions import Gap, JobChange, PayloadType
 from hpcbridge.wire.convert import decode
@@ -37,7 +37,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_and_frees_loses_no_end_and_says_what_it_missed(small_disk: Path) -> None:
     with Spool(small_disk / "spool.db", cluster="c1", quota_bytes=4 << 20, keep_ms=1000) as spool:
         memory = Memory(
-            spool, Publication(mode=PublishMode.FULL, owners=frozenset()), patience=Patience(), random_bytes=secrets.token_bytes
+            spool,
+            Publication(mode=PublishMode.FULL, owners=frozenset()),
+            patience=Patience(grace_ms=60_000),
+            random_bytes=secrets.token_bytes,
         )
         told: list[Job] = []
         gaps: list[Gap] = []
