@@ -38,8 +38,9 @@ class ScriptFailed(SchedulerError):
     """A script ended with an error: `argv`, `exit_status_seen` and the beginning of its standard error."""
 
     def __init__(self, argv: Sequence[str], exit_status_seen: int, stderr: str, *, hint: str = "") -> None:
-        first_line = stderr.strip().splitlines()[0][:200] if stderr.strip() else "no message"
-        super().__init__(f"{argv[0]}: exit status {exit_status_seen}: {first_line}", hint=hint)
+        # Slurm frames its worst news with a line of asterisks.
+        worded = (line.strip() for line in stderr.splitlines() if any(map(str.isalnum, line)))
+        super().__init__(f"{argv[0]}: exit status {exit_status_seen}: {next(worded, 'no message')[:200]}", hint=hint)
         self.argv = tuple(argv)
         self.exit_status_seen = exit_status_seen
         self.stderr = stderr

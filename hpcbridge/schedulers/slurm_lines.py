@@ -30,7 +30,10 @@ def failed(report: Report) -> ScriptFailed:
     """The error for a query that gave no answer."""
     # munge's advice about itself stands first and says nothing (recorded: 26.05.5/munge-down)
     said = "\n".join(line for line in stderr_of(report).splitlines() if "If munged is up" not in line)
-    said = said or escape_text(report.stdout[-256:].decode("utf-8", "replace").rstrip("\n").rpartition("\n")[2])
+    if not said:
+        # scontrol says on standard output that the controller is down, in a frame of asterisks
+        worded = [line for line in report.stdout[-256:].decode("utf-8", "replace").splitlines() if any(map(str.isalnum, line))]
+        said = escape_text(worded[-1].strip("* ")) if worded else ""
     return ScriptFailed(report.argv or (report.query,), report.exit_status, said)
 
 
