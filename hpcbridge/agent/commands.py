@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from hpcbridge import __version__
 from hpcbridge.agent.changes import is_range, key_of_range
 from hpcbridge.agent.gateway import Gateway
+from hpcbridge.agent.listener import HiddenEvents
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.observations import Observations
 from hpcbridge.agent.payloads import WITH_ITEMS
@@ -55,6 +56,7 @@ class Parts:
     gateway: Gateway
     client: LedgerClient
     certificate: Callable[[], CertificateFacts]
+    hidden_events: Callable[[], HiddenEvents | None]
     workers: Callable[[], tuple[WorkerStatus, ...]]
     hurry: Callable[[], None]
     clock: Callable[[], Instant]
@@ -105,6 +107,7 @@ def _status(parts: Parts) -> Json:
             "certificate_expires_at": _time(parts.certificate().not_after_at),
             "last_error": gateway.last_error,
             "waits_for_approval": gateway.waits_for_approval,
+            "events_hidden": _hidden(parts.hidden_events()),
         },
         "scheduler": {
             "name": parts.config.scheduler.name,
@@ -125,6 +128,10 @@ def _status(parts: Parts) -> Json:
         "workers": [_worker(parts, status) for status in parts.workers()],
         "spool": _spool(parts),
     }
+
+
+def _hidden(events: HiddenEvents | None) -> Json | None:
+    return None if events is None else {"count": events.count, "first": events.first, "last": events.last}
 
 
 def _worker(parts: Parts, status: WorkerStatus) -> Json:

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Follows the ledger's events from the cursor kept in the spool: a job somebody asked to watch goes on the watch list.
 
-Events for one audience are numbered without holes, so one that was held back is noticed. That is logged and shown, and the events are
-asked for again; it is no proof against anybody, because events are not signed one by one.
+Events for one audience are numbered without holes, so one that was held back is noticed by the next one that is not. The events are then
+asked for again, once, from the cursor before the hole; what is still missing is logged and shown in `hpcbridgectl status`. It is no proof
+against anybody, because events are not signed one by one: whether the ledger hid something is shown by a replay of its log.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.spool import Spool
@@ -22,6 +24,15 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY = 500
 """Events between two writes of the cursor while catching up; what is read twice changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenEvents:
+    """Events that the ledger did not show, not even when asked again: how many, and numbers of the first and the last."""
+
+    count: int
+    first: int
+    last: int
 
 
 class Listener:
@@ -45,13 +56,16 @@ class Listener:
         self._stopping = stopping
         self._stream: EventStream | None = None
         self._beat: Callable[[], None] = lambda: None
+        self._asked_again_for = 0
+        self.hidden: HiddenEvents | None = None
+        """What was held back since the process began."""
 
     def beat_with(self, beat: Callable[[], None]) -> None:
         """Sets what is called as sign of life while events are read."""
         self._beat = beat
 
     def run(self) -> None:
-        """Reads events until the stream ends or the process stops."""
+        """Reads events until the stream ends, the process stops, or a hole is met for the first time: the next step asks again."""
         cursor, number = self._place()
         unsaved = 0
         try:
@@ -61,14 +75,14 @@ class Listener:
                     self._beat()
                     if self._stopping.is_set():
                         return
-                    if reply.WhichOneof("reply") != "event":
-                        self._save(cursor, number, changed=unsaved)
-                        unsaved = 0
-                        continue
-                    number = self._take(reply.event, number)
-                    cursor = reply.event.cursor
-                    unsaved += 1
-                    if unsaved >= SAVE_EVERY:
+                    if reply.WhichOneof("reply") == "event":
+                        if self._asks_again(reply.event, number):
+                            self._save(cursor, number, changed=unsaved)
+                            return
+                        number = self._take(reply.event, number)
+                        cursor = reply.event.cursor
+                        unsaved += 1
+                    if unsaved >= SAVE_EVERY or reply.WhichOneof("reply") != "event":
                         self._save(cursor, number, changed=unsaved)
                         unsaved = 0
         except (IdentityError, Refused) as error:
@@ -92,14 +106,26 @@ class Listener:
         if changed:
             self._spool.set_meta("events", f"{cursor} {number}".encode())
 
+    def _asks_again(self, event: entries_pb2.Event, number: int) -> bool:
+        """True at the first sight of a hole between `number`, the last own event, and this one."""
+        if event.audience != self._member or event.audience_number <= number + 1 or self._asked_again_for == number + 1:
+            return False
+        self._asked_again_for = number + 1
+        logger.warning("events_missing first=%d last=%d cursor=%s asked_again=yes", number + 1, event.audience_number - 1, event.cursor)
+        return True
+
     def _take(self, event: entries_pb2.Event, number: int) -> int:
+        """Acts on an event; the number of the last own one."""
         if event.audience != self._member:
             return number
         if event.audience_number > number + 1:
-            logger.error(
-                "event_hidden expected=%d got=%d cursor=%s", number + 1, event.audience_number, event.cursor
-            )
+            self._note_hidden(number + 1, event.audience_number - 1)
         if event.WhichOneof("body") == "job_watch" and event.job_watch.cluster == self._cluster:
             self._memory.watch(event.job_watch.job_id)
             logger.info("job_watched job=%s", event.job_watch.job_id)
         return max(number, event.audience_number)
+
+    def _note_hidden(self, first: int, last: int) -> None:
+        before = self.hidden or HiddenEvents(count=0, first=first, last=last)
+        self.hidden = HiddenEvents(count=before.count + last - first + 1, first=before.first, last=last)
+        logger.error("event_hidden first=%d last=%d total=%d", first, last, self.hidden.count)

@@ -235,6 +235,7 @@ class _Daemon:
             gateway=self._gateway,
             client=self._client,
             certificate=self._renewal.certificate,
+            hidden_events=lambda: self._listener.hidden,
             workers=self._supervisor.statuses,
             hurry=self._hurry,
             clock=_now,

@@ -176,6 +176,12 @@ def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:
             what=f"no connection to the ledger: {ledger.get('last_error') or 'not tried yet'}",
             todo="nothing is lost: changes wait in the spool and are sent when it is back. Check address, network and firewall.",
         )
+    hidden = ledger.get("events_hidden")
+    if hidden:
+        yield Finding(
+            what=f"the ledger held back {hidden['count']} events for this member, numbers {hidden['first']} to {hidden['last']}",
+            todo="they were asked for twice; tell the ledger's admins. A restart of hpcbridged takes this line away, the journal keeps it.",
+        )
 
 
 def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:

@@ -189,6 +189,7 @@ def test_each_trouble_is_found() -> None:
         lambda facts: facts["spool"].update(quarantined=1),
         lambda facts: facts["spool"].update(bytes=facts["spool"]["quota_bytes"]),
         lambda facts: facts["spool"].update(oldest_waiting_at=old),
+        lambda facts: facts["ledger"].update(events_hidden={"count": 1, "first": 5, "last": 5}),
     ]
     assert list(findings(ctl_daemon.status(at), at)) == []
     for change in changes:
