@@ -213,7 +213,7 @@ def load_agent_config(path: Path) -> AgentConfig:
         _ = config.registration
     except (ValueError, InvalidOperation) as error:
         raise source.error(("cluster",), str(error)) from error
-    for section, name in ((config.intervals, "intervals"), (config.spool, "spool")):
+    for section, name in ((config.scheduler, "scheduler"), (config.intervals, "intervals"), (config.spool, "spool")):
         _check_positive(source, section, name)
     for number, endpoint in enumerate(config.ledger):
         _check_address(source, endpoint.address, ("ledger", "address"), f"[[ledger]] number {number + 1}: address")
@@ -234,6 +234,8 @@ def load_ledger_config(path: Path) -> LedgerConfig:
 
 Config = TypeVar("Config")
 _MICRO = Decimal(1_000_000)
+_TOML_WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
+               "object": "a section", "decimal": "a number"}  # fmt: skip
 
 
 class _Source:
@@ -244,9 +246,11 @@ class _Source:
         try:
             self.text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise ConfigError(f"{path}: no such file", hint=f"create it, or name another one with --config; see {path.name}(5)") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
+            raise ConfigError(f"{path}: no such file", hint="create it, or name another one with --config") from error
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint="is it a file, and open to this account?") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})", hint="is this the right file?") from error
 
     def read(self, kind: type[Config]) -> Config:
         try:
@@ -257,7 +261,7 @@ class _Source:
         try:
             return msgspec.convert(_decimals(kind, tree), kind, dec_hook=_path_hook)
         except msgspec.ValidationError as error:
-            raise self._type_error(str(error)) from error
+            raise self._type_error(kind, str(error)) from error
 
     def _check_keys(self, kind: Any, tree: Mapping[str, Any], place: tuple[str, ...]) -> None:
         hints = typing.get_type_hints(kind)
@@ -272,10 +276,10 @@ class _Source:
                     if isinstance(item, dict):
                         self._check_keys(section, item, (*place, key))
 
-    def _type_error(self, message: str) -> ConfigError:
+    def _type_error(self, kind: Any, message: str) -> ConfigError:
         reason, _, path = message.partition(" - at `$")
         place = tuple(re.sub(r"\[[^]]*\]", "", path.rstrip("`")).strip(".").split("."))
-        return self.error(place, f"{'.'.join(place)}: {reason[:1].lower()}{reason[1:]}")
+        return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=_choices(kind, place))
 
     def error(self, place: tuple[str, ...], message: str, *, hint: str = "") -> ConfigError:
         line = self._line_of(place)
@@ -304,6 +308,19 @@ def _section_of(hint: Any) -> Any:
     return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
 
 
+def _plain(reason: str) -> str:
+    """What msgspec complains of, in the words of TOML."""
+    return re.sub(r"`(\w+)`", lambda found: _TOML_WORDS.get(found[1], found[0]), f"{reason[:1].lower()}{reason[1:]}").replace("enum ", "")
+
+
+def _choices(kind: Any, place: tuple[str, ...]) -> str:
+    """The values a key knows, if it has a closed list of them."""
+    for key in place:
+        hint = typing.get_type_hints(kind).get(key) if dataclasses.is_dataclass(kind) else None
+        kind = _section_of(hint) or hint
+    return f"known are: {', '.join(typing.get_args(kind))}" if typing.get_origin(kind) is Literal else ""
+
+
 def _decimals(kind: Any, tree: Any) -> Any:
     """Whole numbers where a decimal is asked for: ``1`` is as good as ``1.0``, and ``"0.05"`` is refused as text."""
     if not isinstance(tree, dict):
@@ -326,12 +343,14 @@ def _decimal(value: Any) -> Any:
 
 
 def _path_hook(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        path = Path(value)
-        if not path.is_absolute():
-            raise ValueError(f"path {value!r} must be absolute")
-        return path
-    raise NotImplementedError(kind)
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise ValueError(f"expected a path in quotes, got {value!r:.40}")  # noqa: TRY004 - what msgspec turns into its own error
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValueError(f"path {value!r} must be absolute")
+    return path
 
 
 def _registration(cluster: ClusterSection) -> Registration:
@@ -375,6 +394,6 @@ def _check_positive(source: _Source, section: Any, name: str) -> None:
 
 
 def _check_address(source: _Source, address: str, place: tuple[str, ...], what: str) -> None:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
-        raise source.error(place, f"{what} {address!r} is not HOST:PORT")
+    match = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", address)
+    if match is None or int(match[1]) > 65_535:
+        raise source.error(place, f"{what} {address!r} is not HOST:PORT", hint="an IPv6 address stands in brackets: [::1]:7443")

@@ -88,6 +88,12 @@ def test_everything_written_is_read_exactly(tmp_path: Path) -> None:
         ('address = "ledger.example:7443"', 'address = "ledger.example"', ["HOST:PORT"]),
         ('state_directory = "/tmp/state"', 'state_directory = "state"', ["absolute"]),
         ("[intervals]", "[intervals", ["not TOML", "line 28"]),
+        ("jobs = 5", "jobs = true", [":29:", "intervals.jobs: expected a whole number, got true or false"]),
+        ('state_directory = "/tmp/state"', "state_directory = 7", [":1:", "state_directory: expected a path in quotes, got 7"]),
+        ('mode = "full"', 'mode = "ful"', [":22:", "publish.mode: invalid value 'ful'", "known are: tenants, pseudonyms, full"]),
+        ('name = "slurm"', 'name = "slurm"\ntimeout_seconds = 0', [":19:", "[scheduler] timeout_seconds = 0: must be at least 1"]),
+        ('address = "ledger.example:7443"', 'address = "x:y:7443"', [":25:", "HOST:PORT", "[::1]:7443"]),
+        ('address = "ledger.example:7443"', 'address = "ledger.example:65536"', ["HOST:PORT"]),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
@@ -103,6 +109,14 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file") as caught:
         load_agent_config(tmp_path / "hpcbridged.toml")
     assert "--config" in caught.value.hint
+
+
+def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_agent_config(tmp_path)
+    (tmp_path / "hpcbridged.toml").write_bytes(b"# caf\xe9")
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
+        load_agent_config(tmp_path / "hpcbridged.toml")
 
 
 def test_a_required_section_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def _subjects(envelope: Envelope, body: bytes) -> tuple[str, ...]:
 def _subjects_of(body: Body, kind: str) -> tuple[str, ...]:
     match body:
         case JobChanges():
-            return tuple(f"job {change.job.cluster}/{change.job.job_id}#{change.job.incarnation} {change.job.state}" for change in body.changes)
+            jobs = ((change.job, f"{change.job.job_id}#{change.job.incarnation}") for change in body.changes)
+            return tuple(f"job {job.cluster}/{key} {job.state}" for job, key in jobs)
         case NodeChanges():
             return tuple(f"node {body.cluster}/{change.node} {change.availability}" for change in body.changes)
         case _:
