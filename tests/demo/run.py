@@ -169,7 +169,8 @@ def print_change(bridge: Bridge, event: dict[str, Any]) -> None:
     index = event["cursor"].partition(".")[0]
     before, now = event["previous_phase"] or "·", job["phase"] or "·"
     steps = f"{before:>5} → [{PHASE_COLOURS.get(now, 'white')}]{now:<5}[/]"
-    outcome = f"{job['outcome'] or '':<10}"
+    waiting = "" if job["array_pending"] is None else f"{job['array_pending']} waiting"
+    outcome = f"{job['outcome'] or waiting:<10}"
     code = f"exit {job['exit_code']}" if job["exit_code"] is not None else ""
     verdict = verified_receipt(bridge, index)
     name = escape(job["name"] or "")
