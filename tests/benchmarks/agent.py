@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hpcbridge.agent.changes import JobMemory, Patience, SeenJob, compare_jobs
+from hpcbridge.agent.changes import JobMemory, SeenJob, compare_jobs
 from hpcbridge.agent.memory import Memory, Publication
 from hpcbridge.agent.monitor import Monitor
 from hpcbridge.agent.observations import Observations, cluster_state
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.vanished import Patience
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor
 from hpcbridge.daemon.systemd import Notifier
