@@ -21,6 +21,7 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 READY_SECONDS = 30.0
+ORIGIN = "test.example"
 
 LEDGERD_TOML = """\
 [listen]
@@ -144,7 +145,7 @@ class Bridge:
 
     def init_ledger(self) -> str:
         """Makes the ledger and returns the first admin's token."""
-        argv = [str(BIN / "hpcbridge-ledgerd"), "--config", str(self.ledger_config), "init", "--origin", "test.example", "--admin", "alice"]
+        argv = [str(BIN / "hpcbridge-ledgerd"), "--config", str(self.ledger_config), "init", "--origin", ORIGIN, "--admin", "alice"]
         return run(argv).strip().splitlines()[-1]
 
     def start_ledger(self) -> None:
@@ -170,6 +171,17 @@ class Bridge:
     def ctl(self, *arguments: str, given: str | None = None) -> str:
         """Runs hpcbridgectl and returns its standard output; RuntimeError with its messages if it fails."""
         return run([str(BIN / "hpcbridgectl"), *arguments], given=given)
+
+    def kill_agent(self) -> None:
+        """kill -9 of hpcbridged."""
+        if self.agent is None:
+            raise RuntimeError("hpcbridged was not started")
+        self.agent.kill()
+
+    def agent_status(self) -> dict[str, Any]:
+        """`hpcbridgectl status` of the running daemon."""
+        answer: dict[str, Any] = json.loads(self.frontend("-o", "json", "status"))
+        return answer
 
     def jobs_on_ledger(self) -> dict[str, dict[str, Any]]:
         """The cluster's jobs as the ledger knows them, by id."""

@@ -7,17 +7,10 @@ from __future__ import annotations
 import dataclasses
 import random
 import threading
-from collections import Counter
 from pathlib import Path
 
-from hpcbridge.agent.spool import Spool
-from hpcbridge.identity.keystore import KeyDirectory
-from hpcbridge.ledger.receipt import receipt_from_text
 from hpcbridge.model.jobs import JobState
-from hpcbridge.model.transactions import JobChanges, PayloadType
-from hpcbridge.wire.client import Endpoint, LedgerClient
-from hpcbridge.wire.convert import decode
-from hpcbridge.wire.receipts import open_leaf
+from tests.agent_log import check_chain, read_agent_log
 from tests.bridge import BIN, Bridge, Process, wait_until
 from tests.scripted_slurm import START, Line, ScriptedSlurm, done
 
@@ -117,32 +110,7 @@ def _states(bridge: Bridge) -> dict[str, JobState]:
 
 
 def _check(bridge: Bridge, expected: dict[str, JobState]) -> None:
-    """Reads the log itself: receipts are in it, numbers are contiguous, and no change stands in it twice."""
-    identity = KeyDirectory(bridge.agent_identity)
-    with LedgerClient([Endpoint(bridge.ledger_address, "localhost")], KeyDirectory(bridge.admin_identity)) as client:
-        leaves = [(chunk.start + place, leaf.bytes) for chunk in client.read_entries(1) for place, leaf in enumerate(chunk.leaves)]
-    own = [(index, leaf, open_leaf(leaf)) for index, leaf in leaves]
-    own = [each for each in own if str(each[2].payload.header.submitter) == str(identity.load_profile().submitter)]
-    assert [opened.payload.header.sequence for _, _, opened in own] == list(range(1, len(own) + 1))
-    assert len({opened.payload.header.epoch for _, _, opened in own}) == 1
-
-    changes = [
-        (change.job.job_id, change.job.incarnation, change.job.state)
-        for _, _, opened in own
-        if opened.envelope.payload_type == PayloadType.JOB_CHANGES
-        for change in decode(JobChanges, opened.payload.body).changes
-    ]
-    assert [change for change, count in Counter(changes).items() if count > 1] == []
-    assert {job_id: state for job_id, _, state in changes} == expected
-
-    stored = {index: leaf for index, leaf, _ in own}
-    with Spool(bridge.state / "spool.db", cluster=bridge.cluster, quota_bytes=1 << 30, keep_ms=1 << 40) as spool:
-        receipts = spool.chain.receipts(100_000)
-        for index, *_ in receipts:
-            text = spool.chain.receipt(index)
-            assert text is not None
-            assert receipt_from_text(text, "test.example", identity.load_log_public_key()).leaf == stored[index]
-        figures = spool.figures()
-        assert (figures.refused, figures.quarantined) == (0, 0)
-        assert len(receipts) == figures.acknowledged
-        assert figures.acknowledged + figures.in_flight >= len(own)
+    log = read_agent_log(bridge)
+    check_chain(bridge, log)
+    assert log.refused == []
+    assert {job.job_id: job.state for job in log.jobs} == expected
