@@ -188,7 +188,9 @@ def check_permitted(view: StateView, caller: Caller, payload_type: PayloadType, 
 
 
 def share_of(caller: Caller, query: Query) -> Share:
-    """How much the caller sees of what a question is about."""
+    """How much the caller sees of what a question is about. Whoever is not approved watches nobody: it has no more than a user's share."""
+    if not caller.approved:
+        return QUESTIONS[query][Role.USER if caller.role is Role.ADMIN else caller.role]
     return Share.ALL if caller.has_attribute(AUDITOR) else QUESTIONS[query][caller.role]
 
 
@@ -202,9 +204,9 @@ def check_query(caller: Caller, query: Query) -> Share:
 
 def relation_of(caller: Caller, owner: str, *, owner_is: Relation) -> Relation:
     """The column that counts for the caller when `owner` stands to the thing as `owner_is`."""
-    if caller.role in (Role.ADMIN, Role.SYSTEM_NODE):
+    if caller.approved and caller.role in (Role.ADMIN, Role.SYSTEM_NODE):
         return Relation.ADMIN
-    if caller.has_attribute(AUDITOR):
+    if caller.approved and caller.has_attribute(AUDITOR):
         return Relation.AUDITOR
     return owner_is if caller.member == owner else Relation.OTHER
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from hpcbridge.contract.access import stored_cluster
 from hpcbridge.contract.records import GapRecord, StoredCluster, decode_word, encode_stored, encode_word
+from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import ClusterState, Queue, Registration, Vetting
@@ -26,6 +27,8 @@ Outcomes = tuple[tuple[EntryOutcome, ...], tuple[str, ...]]
 """One outcome for each item, and one sentence for each refused one."""
 
 MAX_RATE = 1 << 53
+MAX_CLUSTERS = 64
+"""Clusters of one member, whatever an admin decided of them: a name once taken stays taken."""
 _NODE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.:-]{0,254}\Z")
 _LOGIN_ADDRESS = re.compile(r"[\x21-\x7e]{1,255}\Z")
 _MAX_UTILIZATION = 1_000_000
@@ -37,6 +40,7 @@ def register(draft: Draft, caller: Caller, body: Registration, at: Instant) -> N
     _check(_registration_fault(body))
     cluster = stored_cluster(draft, body.cluster)
     if cluster is None:
+        _check_new(draft, caller, body.cluster)
         entered = StoredCluster(provider=caller.member, vetting=Vetting.PENDING, registered_at=at)
         draft.put(f"cluster/{body.cluster}", encode_stored(entered))
     else:
@@ -117,6 +121,18 @@ def active_cluster(draft: Draft, name: str) -> StoredCluster:
 def heard_from(draft: Draft, name: str, at: Instant) -> None:
     """Notes that the ledger heard of a cluster now."""
     draft.put(f"heard/{name}", at.to_bytes(8, "big"))
+
+
+def _check_new(draft: Draft, caller: Caller, name: str) -> None:
+    """An admin decides by name alone, so a cluster never has another member's; and no provider fills the ledger with clusters."""
+    if name != caller.member and stored_member(draft, name) is not None:
+        raise Refused(EntryOutcome.ALREADY_EXISTS, f"{name} is the name of another member", hint="choose another name for the cluster")
+    key = f"clustercount/{caller.member}"
+    stored = draft.get(key)
+    count = 1 + (0 if stored is None else int.from_bytes(stored, "big"))
+    if count > MAX_CLUSTERS:
+        raise Refused(EntryOutcome.NOT_PERMITTED, f"{caller.member} has {MAX_CLUSTERS} clusters, which is the most a member may have")
+    draft.put(key, count.to_bytes(8, "big"))
 
 
 def _check_active(name: str, cluster: StoredCluster) -> None:

@@ -3,8 +3,8 @@
 """Members: tokens, enrolment, renewal, revocation, and the members that entry 0 names.
 
 That a certificate says what its facts say, and who issued it, is compared outside; here it is decided whether it may count. Rights (role,
-attributes, vetting) belong to the member and are those of the newest token redeemed; keys belong to installations, one current key each,
-and a key never comes back.
+attributes, vetting) belong to the member. Attributes are those of the newest token redeemed that names any; one that names none lets a
+further installation in and changes nothing. Keys belong to installations, one current key each, and a key never comes back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hpcbridge.contract.records import (
     encode_word,
 )
 from hpcbridge.contract.standing import KeyStatus, genesis_record, signer_of, stored_key, stored_member, stored_token
-from hpcbridge.contract.state import Draft, scan_all
+from hpcbridge.contract.state import Draft, StateView, scan_all
 from hpcbridge.contract.vetting import suspend_clusters_of
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import Vetting
@@ -170,6 +170,12 @@ def found(draft: Draft, body: Genesis, at: Instant) -> None:
     draft.put("ledger/genesis", encode_word(record))
 
 
+def attributes_by(view: StateView, token: StoredToken) -> tuple[tuple[str, str], ...]:
+    """The attributes a member has once this token is redeemed: the token's, or those it has already if the token names none."""
+    member = stored_member(view, token.member)
+    return member.attributes if member is not None and not token.attributes else token.attributes
+
+
 def write_token(draft: Draft, body: Token) -> None:
     """Puts a token on record, not yet used."""
     stored = StoredToken(role=body.role, member=body.member, attributes=body.attributes, expires_at=body.expires_at, used=False)
@@ -212,7 +218,7 @@ def _redeem(draft: Draft, body: Enrolment, at: Instant) -> None:
         raise Refused(EntryOutcome.TOKEN_INVALID, "the token was used before", hint="ask an admin for a new one")
     if token.expires_at <= at:
         raise Refused(EntryOutcome.TOKEN_INVALID, "the token has expired", hint="ask an admin for a new one")
-    if (token.role, token.member, token.attributes) != (facts.role, facts.submitter.member, facts.attributes):
+    if (token.role, token.member, attributes_by(draft, token)) != (facts.role, facts.submitter.member, facts.attributes):
         raise Refused(EntryOutcome.TOKEN_INVALID, "the token is for another member, role or other attributes")
     used = StoredToken(role=token.role, member=token.member, attributes=token.attributes, expires_at=token.expires_at, used=True)
     draft.put(f"token/{body.token_digest.hex()}", encode_stored(used))

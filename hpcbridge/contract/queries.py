@@ -37,11 +37,13 @@ from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import NodeChange
 
 MAX_PAGE = 1000
+MAX_PAGES_READ = 20
+"""Of MAX_PAGE records each, for one page of answers: who looks for few among many must come back for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some jobs of a cluster; pass `next` as `after` for more, empty at the end."""
+    """Some jobs of a cluster, perhaps none; pass `next` as `after` for more, empty at the end."""
 
     jobs: tuple[Job, ...]
     next: str
@@ -84,7 +86,7 @@ def jobs(view: StateView, caller: Caller, cluster: str, *, open_only: bool = Fal
     start = f"{prefix}{after}\0" if after else prefix
     limit = max(1, min(limit or MAX_PAGE, MAX_PAGE))
     found: list[Job] = []
-    while True:
+    for _ in range(MAX_PAGES_READ):
         rows = view.scan(start, prefix_end(prefix), MAX_PAGE)
         for key, record in rows:
             if open_only and not is_open(record):
@@ -95,6 +97,7 @@ def jobs(view: StateView, caller: Caller, cluster: str, *, open_only: bool = Fal
         if len(rows) < MAX_PAGE:
             return JobPage(tuple(found), "")
         start = f"{rows[-1][0]}\0"
+    return JobPage(tuple(found), rows[-1][0].removeprefix(prefix))
 
 
 def job(view: StateView, caller: Caller, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
@@ -120,8 +123,9 @@ def gaps(view: StateView, caller: Caller, cluster: str = "") -> tuple[GapRecord,
     if cluster:
         _visible_cluster(view, caller, cluster, kind=Kind.CLUSTER)
         return tuple(decode_word(GapRecord, data) for _, data in scan_all(view, f"gap/{cluster}/"))
-    found = [decode_word(GapRecord, data) for _, data in scan_all(view, "gap/")]
-    return tuple(gap for gap in found if share is Share.ALL or _owns(view, caller, gap.gap.cluster))
+    names = [each.registration.cluster for each in clusters(view, caller)] if share is Share.OWN else [""]
+    prefixes = [f"gap/{name}/" if name else "gap/" for name in names]
+    return tuple(decode_word(GapRecord, data) for prefix in prefixes for _, data in scan_all(view, prefix))
 
 
 def parameters(view: StateView, caller: Caller) -> tuple[tuple[str, int], ...]:
@@ -179,8 +183,3 @@ def _visible_cluster(view: StateView, caller: Caller, name: str, *, kind: Kind) 
     if stored is None or not may_see(caller, kind, stored.provider, owner_is=Relation.PROVIDER):
         raise Refused(EntryOutcome.NOT_FOUND, f"there is no cluster {name[:60]!r} that {caller.member} may see")
     return stored
-
-
-def _owns(view: StateView, caller: Caller, name: str) -> bool:
-    stored = stored_cluster(view, name)
-    return stored is not None and stored.provider == caller.member

@@ -17,6 +17,7 @@ from hpcbridge.contract.records import (
     decode_word,
 )
 from hpcbridge.contract.state import StateView
+from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Caller, Submitter
 from hpcbridge.model.quantities import Instant
 
@@ -58,7 +59,7 @@ def signer_of(view: StateView, submitter: Submitter, at: Instant) -> Signer | No
         status = KeyStatus.EXPIRED
     else:
         status = KeyStatus.VALID
-    caller = Caller(submitter=submitter, role=member.role, attributes=member.attributes)
+    caller = Caller(submitter=submitter, role=member.role, attributes=member.attributes, approved=member.vetting is Vetting.APPROVED)
     return Signer(caller, installation.key_id, installation.public_key, installation.not_after_at, status)
 
 

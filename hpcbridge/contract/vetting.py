@@ -38,6 +38,8 @@ def decide(draft: Draft, caller: Caller, body: Decision, at: Instant) -> None:
     member, cluster = stored_member(draft, body.name), stored_cluster(draft, body.name)
     if member is None and cluster is None:
         raise Refused(EntryOutcome.NOT_FOUND, f"there is no member and no cluster {body.name[:60]!r}")
+    if member is not None and cluster is not None and cluster.provider != body.name:
+        cluster = None  # registered before the member enrolled: a word on a member is never one on somebody else's cluster
     steps = [
         member is not None and _decide_member(draft, caller, body, member),
         cluster is not None and _decide_cluster(draft, body, cluster),

@@ -49,6 +49,8 @@ class Caller:
     submitter: Submitter
     role: Role
     attributes: tuple[tuple[str, str], ...] = ()
+    approved: bool = True
+    """False while the member waits for an admin's decision, or was rejected or suspended."""
 
     @property
     def member(self) -> str:

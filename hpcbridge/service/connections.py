@@ -52,7 +52,7 @@ class Connections:
         objection = _objection(connection, standing, self._now())
         if objection is not None or standing is None:
             raise objection or IdentityError(f"{connection.submitter} is not on the log")
-        return Caller(submitter=connection.submitter, role=standing.role, attributes=standing.attributes)
+        return Caller(submitter=connection.submitter, role=standing.role, attributes=standing.attributes, approved=standing.approved)
 
 
 def _connection(pem: bytes, origin: str) -> Connection:

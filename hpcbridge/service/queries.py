@@ -29,7 +29,7 @@ from hpcbridge.service.proposals import Placed
 from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.readers import ReadState
 from hpcbridge.service.submissions import REPLY_BYTES
-from hpcbridge.wire.convert import to_message
+from hpcbridge.wire.convert import MAX_SEQUENCE, to_message
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2, transactions_pb2
 
 ENTRIES_PAGE = 256
@@ -82,7 +82,8 @@ def get_receipt(request: ledger_pb2.GetReceiptRequest, scope: Scope) -> entries_
     """The receipt of an entry, by its index or by the number it consumed."""
     index = request.index
     if request.WhichOneof("which") == "number":
-        seen = scope.reader.number(request.number.submitter, request.number.epoch, request.number.sequence)
+        number = request.number
+        seen = scope.reader.number(number.submitter, number.epoch, number.sequence) if number.sequence <= MAX_SEQUENCE else None
         index = scope.size if seen is None else seen.index
     leaf = scope.reader.leaf(index) if index < scope.size else None
     if leaf is None or not may_see(scope.caller, Kind.RECEIPT, submitting_member(leaf)):

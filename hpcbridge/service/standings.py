@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hpcbridge.contract.records import StoredInstallation, StoredKey, StoredMember, decode_stored
+from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Role
 from hpcbridge.model.quantities import Instant
 
@@ -28,6 +29,7 @@ class Standing:
     key_id: bytes
     public_key: bytes
     not_after_at: Instant | None
+    approved: bool
     revoked: bool
 
     def is_expired(self, at: Instant) -> bool:
@@ -53,7 +55,9 @@ class Standings:
             standing = self._read(submitter)
             with self._lock:
                 # What was read before a change must not be kept after it.
-                if generation == self._generation and len(self._kept) < MAX_KEPT:
+                if generation == self._generation:
+                    if len(self._kept) >= MAX_KEPT:
+                        self._kept.clear()  # names that nobody has, asked for by a stranger, must not keep others out
                     self._kept[submitter] = standing
             return standing
 
@@ -84,5 +88,6 @@ class Standings:
             key_id=own.key_id,
             public_key=own.public_key,
             not_after_at=own.not_after_at,
+            approved=of_member.vetting is Vetting.APPROVED,
             revoked=of_member.revoked or own.revoked,
         )

@@ -122,6 +122,8 @@ ITEM_TYPES: Mapping[PayloadType, type] = {
 """Which word an item is, for bodies with items."""
 
 MAX_TEXT = 1024
+MAX_SEQUENCE = (1 << 63) - 1
+"""A store keeps numbers as signed 64 bits."""
 Word = TypeVar("Word")
 
 
@@ -357,8 +359,8 @@ def _check_changes(kind: type, values: dict[str, Any]) -> Any:
 
 def _check_header(kind: type, values: dict[str, Any]) -> Header:
     header: Header = kind(**values)
-    if len(header.epoch) != 16 or header.sequence < 1:
-        raise ValueError("header: the epoch has 16 bytes and the sequence counts from 1")
+    if len(header.epoch) != 16 or not 1 <= header.sequence <= MAX_SEQUENCE:
+        raise ValueError(f"header: the epoch has 16 bytes and the sequence counts from 1 to {MAX_SEQUENCE}")
     return header
 
 
