@@ -9,12 +9,15 @@ only after the checkpoint over it is signed. An input/output error ends the proc
 from __future__ import annotations
 
 import logging
-from collections import deque
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
 
 from hpcbridge.contract.records import StoredInstallation, StoredMember, decode_stored
-from hpcbridge.errors import SignatureInvalid
+from hpcbridge.errors import BadData, IdentityError, Refused, SignatureInvalid
 from hpcbridge.fold import Applied, WorkingState, fold
 from hpcbridge.ledger.engine import Batch, Engine
 from hpcbridge.ledger.merkle import leaf_hash
@@ -32,9 +35,22 @@ from hpcbridge.service.signer import StoredGroup
 
 logger = logging.getLogger(__name__)
 
-MAX_REASONS = 10_000
+MAX_REASONS = 50_000
 MAX_UNSTORED_POSITIONS = 64
-_BUGS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_BUGS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    msgspec.MsgspecError,
+    BadData,
+    IdentityError,
+    Refused,
+)
+"""What a mistake of ours can look like. That our own bytes are broken, or the disk, is none of it and ends the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,8 @@ class Applier:
         self._reasons = _RecentReasons(MAX_REASONS)
         self._abandoned = False
         self.last_at = last_at
+        self.faults = 0
+        """Envelopes refused only because of a mistake of ours; the status line tells of them."""
 
     def run(self) -> None:
         """Folds and stores until the engine is closed and everything ordered is stored."""
@@ -126,7 +144,8 @@ class Applier:
             return fold(state, envelope, index=self._tree.size, at=at, proposer=batch.proposer, origin=self._origin, verify=self._verify)
         except _BUGS:
             # A mistake of ours that one envelope brings to light must not stop the ledger for all. It is no entry, so no history differs.
-            logger.exception("fold_failed index=%d", self._tree.size)
+            self.faults += 1
+            logger.exception("fold_failed index=%d envelope_sha256=%s", self._tree.size, sha256(envelope).hexdigest())
             return Rejected(RejectionCode.MALFORMED_HEADER, "the ledger cannot read this; its log says why")
 
     def _group(self, applied: Sequence[Applied], position: int) -> Group:
@@ -164,19 +183,19 @@ def _number(applied: Applied) -> Number | None:
 
 
 class _RecentReasons:
-    """Reasons of refused items by entry; the oldest are forgotten."""
+    """Reasons of refused items by entry, at most so many sentences of all entries together; the oldest are forgotten."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
+        self._count = 0
         self._of: dict[int, tuple[str, ...]] = {}
-        self._order: deque[int] = deque()
 
     def keep(self, index: int, reasons: tuple[str, ...]) -> None:
         if reasons:
             self._of[index] = reasons
-            self._order.append(index)
-            if len(self._order) > self._bound:
-                del self._of[self._order.popleft()]
+            self._count += len(reasons)
+            while self._count > self._bound:
+                self._count -= len(self._of.pop(next(iter(self._of))))
 
     def of(self, index: int) -> tuple[str, ...]:
         return self._of.get(index, ())

@@ -8,8 +8,9 @@ This is the one place where an error nobody expected ends a call instead of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,12 @@ import grpc
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
+from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, Refused, StorageError
 from hpcbridge.ledger.store import StoreReader
+from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.service.connections import Connection, Connections
 from hpcbridge.service.queries import QUESTIONS, QUICK, Library, Question, Scope, entries_chunk
-from hpcbridge.service.streams import Streams
+from hpcbridge.service.streams import Askers, Streams, until_cut
 from hpcbridge.service.submissions import Desks, submit
 from hpcbridge.service.subscriptions import Feed, subscribe
 from hpcbridge.wire.generated import ledger_pb2
@@ -32,7 +34,10 @@ logger = logging.getLogger(__name__)
 
 LEDGER_SERVICE = ledger_pb2.DESCRIPTOR.services_by_name["Ledger"].full_name
 DEADLINE_SECONDS = 20.0
+REQUEST_SECONDS = 5.0
+"""A call is opened first and its request comes after; it must not wait for it for ever."""
 Serve = Callable[[Any, Any], Awaitable[Any]]
+END: Any = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,23 @@ class House:
 
     connections: Connections
     streams: Streams
+    askers: Askers
     desks: Desks
     feed: Feed
     library: Library
     reader: Callable[[], StoreReader]
     readers: Executor
     fail: Callable[[HpcbridgeError], None]
+
+    @contextlib.contextmanager
+    def welcome(self, context: Any) -> Iterator[tuple[Connection, asyncio.Semaphore]]:
+        """Counts a call of a member that may be here; raises why it may not, or that it has too many open."""
+        connection = self.connections.of(context)
+        objection = self.connections.judge(connection)
+        if objection is not None:
+            raise objection
+        with self.askers.asking(connection.submitter) as turn:
+            yield connection, turn
 
 
 def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
@@ -55,12 +71,12 @@ def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
     methods["Submit"] = grpc.stream_stream_rpc_method_handler(
         guarded(_submit(house), house.fail), request_deserializer=ledger_pb2.SubmitRequest.FromString
     )
-    methods["Subscribe"] = grpc.unary_stream_rpc_method_handler(
+    methods["Subscribe"] = grpc.stream_stream_rpc_method_handler(
         guarded(_subscribe(house), house.fail),
         request_deserializer=ledger_pb2.SubscribeRequest.FromString,
         response_serializer=ledger_pb2.SubscribeReply.SerializeToString,
     )
-    methods["ReadEntries"] = grpc.unary_stream_rpc_method_handler(
+    methods["ReadEntries"] = grpc.stream_stream_rpc_method_handler(
         guarded(_read_entries(house), house.fail),
         request_deserializer=ledger_pb2.ReadEntriesRequest.FromString,
         response_serializer=ledger_pb2.EntriesChunk.SerializeToString,
@@ -91,19 +107,32 @@ def guarded(serve: Serve, fail: Callable[[HpcbridgeError], None]) -> Serve:
     return run
 
 
+async def read_request(context: Any) -> Any:
+    """The one request of a call that is served as a stream, so that who opened it is known, and counted, before it has sent anything."""
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            request = await context.read()
+    except TimeoutError as error:
+        raise LedgerUnavailable(f"the call was opened and no request came within {REQUEST_SECONDS:g} s") from error
+    if request is END:
+        raise Refused(EntryOutcome.MALFORMED, "a call without a request")
+    return request
+
+
 def _unary(name: str, question: Question, house: House) -> grpc.RpcMethodHandler[Any, Any]:
     descriptor = ledger_pb2.DESCRIPTOR.services_by_name["Ledger"].methods_by_name[name]
     request_class: type[Message] = GetMessageClass(descriptor.input_type)
 
-    async def serve(request: Any, context: Any) -> Any:
-        connection = house.connections.of(context)
-        if name in QUICK:
-            return question(request, _scope(house, connection))
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            return await loop.run_in_executor(house.readers, lambda: question(request, _scope(house, connection)))
+    async def serve(_requests: Any, context: Any) -> Any:
+        with house.welcome(context) as (connection, turn):
+            request = await read_request(context)
+            if name in QUICK:
+                return question(request, _scope(house, connection))
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(DEADLINE_SECONDS), turn:
+                return await loop.run_in_executor(house.readers, lambda: question(request, _scope(house, connection)))
 
-    return grpc.unary_unary_rpc_method_handler(
+    return grpc.stream_unary_rpc_method_handler(
         guarded(serve, house.fail),
         request_deserializer=request_class.FromString,
         response_serializer=_serialize,
@@ -121,42 +150,41 @@ def _scope(house: House, connection: Connection) -> Scope:
 
 def _submit(house: House) -> Serve:
     async def serve(_requests: Any, context: Any) -> None:
-        await submit(context, _welcome(house, context), house.streams, house.desks)
+        with house.welcome(context) as (connection, _):
+            pass
+        await submit(context, connection, house.streams, house.desks)
 
     return serve
 
 
 def _subscribe(house: House) -> Serve:
-    async def serve(request: ledger_pb2.SubscribeRequest, context: Any) -> None:
-        await subscribe(request, context, _welcome(house, context), streams=house.streams, feed=house.feed)
+    async def serve(_requests: Any, context: Any) -> None:
+        with house.welcome(context) as (connection, _):
+            request = await read_request(context)
+        await subscribe(request, context, connection, streams=house.streams, feed=house.feed)
 
     return serve
 
 
 def _read_entries(house: House) -> Serve:
-    async def serve(request: ledger_pb2.ReadEntriesRequest, context: Any) -> None:
-        connection = _welcome(house, context)
-        size = house.feed.publisher.size
-        start, stop = request.start, min(request.stop or size, size)
-        loop = asyncio.get_running_loop()
+    async def serve(_requests: Any, context: Any) -> None:
+        with house.welcome(context) as (connection, _):
+            request = await read_request(context)
         with house.streams.opened(connection, reads=False) as stream:
-            while start < stop:
-                if stream.cut.done():
-                    raise stream.cut.result()
-                chunk = await loop.run_in_executor(house.readers, _chunk, house, connection, start, stop)
-                await context.write(chunk)
-                start += len(chunk.leaves)
+            await until_cut(stream, _send_entries(request, context, connection, house))
 
     return serve
 
 
+async def _send_entries(request: ledger_pb2.ReadEntriesRequest, context: Any, connection: Connection, house: House) -> None:
+    size = house.feed.publisher.size
+    start, stop = request.start, min(request.stop or size, size)
+    loop = asyncio.get_running_loop()
+    while start < stop:
+        chunk = await loop.run_in_executor(house.readers, _chunk, house, connection, start, stop)
+        await context.write(chunk)
+        start += len(chunk.leaves)
+
+
 def _chunk(house: House, connection: Connection, start: int, stop: int) -> ledger_pb2.EntriesChunk:
     return entries_chunk(start, stop, _scope(house, connection))
-
-
-def _welcome(house: House, context: Any) -> Connection:
-    connection = house.connections.of(context)
-    objection = house.connections.judge(connection)
-    if objection is not None:
-        raise objection
-    return connection

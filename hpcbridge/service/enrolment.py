@@ -3,7 +3,7 @@
 """The Enrolments service: one-time tokens and renewals, the only methods without a client certificate.
 
 The CA signs here, but nothing counts before its entry is stored and signed: a certificate leaves the house with the receipt of its
-entry, and of many who show one token at once the contract lets exactly one in. Who guesses is slowed down by address.
+entry, and of many who show one token at once the contract lets exactly one in. Who guesses learns nothing after a few tries.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 
+from hpcbridge.contract.members import attributes_by
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.records import StoredKey, StoredMember, StoredToken, decode_stored
 from hpcbridge.errors import EnrolmentRefused, HpcbridgeError, IdentityError, LedgerUnavailable, Refused
@@ -25,7 +26,7 @@ from hpcbridge.identity.tokens import SECRET_BYTES, token_digest
 from hpcbridge.model.identities import CertificateFacts, Submitter, parse_submitter
 from hpcbridge.model.quantities import Instant, check_name, format_instant
 from hpcbridge.model.transactions import Enrolment, Renewal
-from hpcbridge.service.endpoints import guarded
+from hpcbridge.service.endpoints import guarded, read_request
 from hpcbridge.service.node import Node
 from hpcbridge.service.readers import ReadState
 from hpcbridge.service.streams import Allowance
@@ -75,13 +76,11 @@ class EnrolmentOffice:
 
     async def enrol(self, request: ledger_pb2.EnrolRequest, context: Any) -> ledger_pb2.EnrolReply:
         """Certificate and receipt for the holder of a good token; EnrolmentRefused says what is wrong with it."""
-        address = _address(context)
-        self._check_patience(address)
         loop = asyncio.get_running_loop()
         try:
             facts = await loop.run_in_executor(self._readers, self._issue, request)
-        except _WrongToken:
-            self._count_wrong(address)
+        except _WrongToken as error:
+            self._bar(_address(context), error)
             raise
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
@@ -106,13 +105,11 @@ class EnrolmentOffice:
 
     async def renew(self, request: ledger_pb2.RenewRequest, context: Any) -> ledger_pb2.RenewReply:
         """A newer certificate for a key on the log, also for one that expired within the renewal window."""
-        address = _address(context)
-        self._check_patience(address)
         loop = asyncio.get_running_loop()
         try:
             facts = await loop.run_in_executor(self._readers, self._issue_again, request.csr)
-        except (EnrolmentRefused, IdentityError):
-            self._count_wrong(address)
+        except (EnrolmentRefused, IdentityError) as error:
+            self._bar(_address(context), error)
             raise
         renewals = self._renewals.setdefault(facts.public_key, Allowance(RENEWALS_PER_SECOND, at_once=RENEWALS_AT_ONCE))
         if not renewals.take(1, loop.time()):
@@ -140,7 +137,7 @@ class EnrolmentOffice:
             submitter = Submitter(token.member, check_name("installation", request.installation))
             lifetime_ms = parameter(view, "certificate_life_ms")
             return self._authority.issue(
-                request.csr, submitter, role=token.role, attributes=token.attributes, at=now, lifetime_ms=lifetime_ms
+                request.csr, submitter, role=token.role, attributes=attributes_by(view, token), at=now, lifetime_ms=lifetime_ms
             )
         except (ValueError, IdentityError) as error:
             raise EnrolmentRefused(str(error)) from error
@@ -165,26 +162,33 @@ class EnrolmentOffice:
             lifetime_ms=parameter(view, "certificate_life_ms"),
         )
 
-    def _check_patience(self, address: str) -> None:
-        wrong = self._wrong.get(address)
-        if wrong is not None and not wrong.take(0, asyncio.get_running_loop().time(), keep=1):
-            raise LedgerUnavailable("too many wrong requests came from this address", hint="wait a minute")
-
-    def _count_wrong(self, address: str) -> None:
-        self._wrong.setdefault(address, Allowance(WRONG_PER_SECOND, at_once=WRONG_AT_ONCE)).take(1, asyncio.get_running_loop().time())
+    def _bar(self, address: str, error: HpcbridgeError) -> None:
+        """After many wrong requests from one address none of them is told any more what is wrong. A right one is served all the same:
+        behind one address may be a whole site, and 256 bits are not guessed.
+        """
+        allowance = self._wrong.setdefault(address, Allowance(WRONG_PER_SECOND, at_once=WRONG_AT_ONCE))
         _forget_some(self._wrong)
+        if not allowance.take(1, asyncio.get_running_loop().time()):
+            raise LedgerUnavailable("too many wrong requests came from this address", hint="wait a minute") from error
 
 
 def enrolment_handlers(office: EnrolmentOffice, fail: Callable[[HpcbridgeError], None]) -> grpc.GenericRpcHandler[Any, Any]:
     """The Enrolments service."""
+
+    async def enrol(_requests: Any, context: Any) -> Any:
+        return await office.enrol(await read_request(context), context)
+
+    async def renew(_requests: Any, context: Any) -> Any:
+        return await office.renew(await read_request(context), context)
+
     methods = {
-        "Enrol": grpc.unary_unary_rpc_method_handler(
-            guarded(office.enrol, fail),
+        "Enrol": grpc.stream_unary_rpc_method_handler(
+            guarded(enrol, fail),
             request_deserializer=ledger_pb2.EnrolRequest.FromString,
             response_serializer=ledger_pb2.EnrolReply.SerializeToString,
         ),
-        "Renew": grpc.unary_unary_rpc_method_handler(
-            guarded(office.renew, fail),
+        "Renew": grpc.stream_unary_rpc_method_handler(
+            guarded(renew, fail),
             request_deserializer=ledger_pb2.RenewRequest.FromString,
             response_serializer=ledger_pb2.RenewReply.SerializeToString,
         ),

@@ -20,6 +20,7 @@ from hpcbridge import __version__
 from hpcbridge.config import LEDGER_CONFIG, LedgerConfig, StoreSection, load_ledger_config
 from hpcbridge.daemon.signals import StopSignals
 from hpcbridge.daemon.systemd import Notifier
+from hpcbridge.daemon.vitals import forbid_core_dumps
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.service.clock import accept_clock, wall_clock
@@ -39,6 +40,7 @@ STATUS_SECONDS = 10.0
 @click.pass_context
 def cli(context: click.Context, config: Path | None, directory: Path | None) -> None:
     """The ledger service of hpcbridge."""
+    forbid_core_dumps()  # this process holds the keys of the CA and the log
     context.obj = lambda: _load(config, directory)
 
 

@@ -53,11 +53,12 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One admitted envelope on its way."""
+    """One admitted envelope on its way. `owner` is the member whose connection brought it; empty for the ledger's own."""
 
     envelope: bytes
     payload_hash: bytes
     desk: Desk
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_ENVELOPES = 256
 MAX_BATCH_BYTES = 1 << 20
 MAX_WAITING_BYTES = 64 << 20
+MAX_WAITING_OF_ONE = MAX_WAITING_BYTES // 8
+"""Of one member, so that who sends most does not make all others wait behind it."""
 MAX_UNSEEN_BATCHES = 1
 """Submitted and not yet seen in the order: while the applier works on one batch the next one stands ready, and all others grow."""
 RESUBMIT_SECONDS = 3.0
@@ -64,13 +66,14 @@ class Proposer:
         self._give_back = give_back
         self._waiting: deque[Proposal] = deque()
         self._waiting_bytes = 0
+        self._waiting_of: Counter[str] = Counter()
         self._pending: dict[bytes, _Pending] = {}
         self._changed = threading.Condition()
         self._stopping = False
 
-    def has_room(self) -> bool:
-        """False while more waits than memory should hold; admission then answers RETRY."""
-        return self._waiting_bytes < MAX_WAITING_BYTES
+    def has_room(self, owner: str) -> bool:
+        """False while more waits than memory should hold, or than one member may have waiting; admission then answers RETRY."""
+        return self._waiting_bytes < MAX_WAITING_BYTES and self._waiting_of[owner] < MAX_WAITING_OF_ONE
 
     def put(self, proposals: Sequence[Proposal]) -> bool:
         """Takes proposals in their order; False once the service is stopping: nothing of it was taken then."""
@@ -78,7 +81,7 @@ class Proposer:
             if self._stopping:
                 return False
             self._waiting.extend(proposals)
-            self._waiting_bytes += sum(len(proposal.envelope) for proposal in proposals)
+            self._count(proposals, 1)
             self._changed.notify()
         return True
 
@@ -125,8 +128,17 @@ class Proposer:
                 if proposals and size > MAX_BATCH_BYTES:
                     break
                 proposals.append(self._waiting.popleft())
-            self._waiting_bytes -= sum(len(proposal.envelope) for proposal in proposals)
+            self._count(proposals, -1)
             return tuple(proposals)
+
+    def _count(self, proposals: Sequence[Proposal], sign: int) -> None:
+        for proposal in proposals:
+            size = sign * len(proposal.envelope)
+            self._waiting_bytes += size
+            self._waiting_of[proposal.owner] += size
+        for owner in {proposal.owner for proposal in proposals}:
+            if not self._waiting_of[owner]:
+                del self._waiting_of[owner]
 
     def _propose(self, proposals: tuple[Proposal, ...]) -> None:
         try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -30,10 +31,10 @@ from hpcbridge.service.proposer import Proposer
 from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.queries import Library
 from hpcbridge.service.readers import Readers, ReadState
-from hpcbridge.service.server import BoundServer, bind, tell_health
+from hpcbridge.service.server import BoundServer, ServerLimits, bind, tell_health
 from hpcbridge.service.signer import Published, Signer
 from hpcbridge.service.standings import Standings
-from hpcbridge.service.streams import Streams
+from hpcbridge.service.streams import Askers, Streams
 from hpcbridge.service.submissions import Desks
 from hpcbridge.service.subscriptions import Feed
 from hpcbridge.service.tls import ServerCertificate
@@ -42,6 +43,8 @@ from hpcbridge.wire.generated import ledger_pb2
 CHECKER_THREADS = 2
 READER_THREADS = 3
 MAX_UNARY_CALLS = 1024
+MAX_STRANGERS_CALLS = 4096
+"""On the enrolment port, where nobody is known and a call may be opened by anyone."""
 STOP_SECONDS = 20.0
 ANSWERS_SECONDS = 2.0
 REHASH_SECONDS = 60.0
@@ -107,6 +110,7 @@ class Running:
         self._house = House(
             connections=self._connections,
             streams=self._streams,
+            askers=Askers(),
             desks=Desks(
                 admission=Admission(origin, self._standings, signatures, now=clock.now),
                 proposer=self._proposer,
@@ -139,14 +143,20 @@ class Running:
 
     async def start(self) -> None:
         """Binds both ports, starts the threads, then serves."""
-        listen, age = self._config.listen, self._config.limits.connection_age_seconds
+        listen = self._config.listen
         ledger_server = await bind(
             listen.address,
             self._certificate().credentials(mutual=True),
             [ledger_handlers(self._house)],
             services=[LEDGER_SERVICE],
-            age_seconds=age,
-            max_calls=self._config.limits.streams + MAX_UNARY_CALLS,
+            limits=ServerLimits(
+                calls=self._config.limits.streams + MAX_UNARY_CALLS,
+                calls_per_connection=64,
+                age_seconds=self._config.limits.connection_age_seconds,
+                age_grace_seconds=30,
+                shows_reflection=True,
+            ),
+            welcome=self._house.welcome,
         )
         self._servers.append((ledger_server, LEDGER_SERVICE))
         address = _with_port(listen.address, ledger_server.port)
@@ -168,8 +178,14 @@ class Running:
             self._certificate().credentials(mutual=False),
             [enrolment_handlers(office, self._fail)],
             services=[ENROLMENT_SERVICE],
-            age_seconds=age,
-            max_calls=MAX_UNARY_CALLS,
+            limits=ServerLimits(
+                calls=MAX_STRANGERS_CALLS,
+                calls_per_connection=4,
+                age_seconds=60,
+                age_grace_seconds=30,
+                shows_reflection=False,
+            ),
+            welcome=lambda _context: contextlib.nullcontext(),
         )
         self._servers.append((enrolment_server, ENROLMENT_SERVICE))
         self.addresses = (address, _with_port(listen.enrolment, enrolment_server.port))
@@ -207,7 +223,8 @@ class Running:
     def status_line(self) -> str:
         """Size and streams."""
         submitters, listeners = self._streams.count(reading=True), self._streams.count(reading=False)
-        return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners"
+        faults = f", {self._applier.faults} envelopes refused by a mistake of the ledger: see its log" if self._applier.faults else ""
+        return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners{faults}"
 
     def _certificate(self) -> ServerCertificate:
         """A certificate of its own for each server, so that each makes it anew in time."""

@@ -1,29 +1,48 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""The two gRPC servers: limits of connections and messages, health, reflection."""
+"""The two gRPC servers: limits of connections and messages, health, reflection.
+
+Health answers only when asked: a call that stays open for news would hold a place that nobody counts. Reflection is for members.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from hpcbridge.errors import HpcbridgeError
+from hpcbridge.service.endpoints import END, guarded, read_request
 from hpcbridge.wire.credentials import MAX_MESSAGE_BYTES
 
 HANDSHAKE_MS = 5_000
 MAX_METADATA_BYTES = 8_192
-STREAMS_PER_CONNECTION = 64
-AGE_GRACE_MS = 30_000
+REFLECTION_SECONDS = 30.0
+Welcome = Callable[[Any], AbstractContextManager[Any]]
+"""Counts a call for whoever made it, or raises why it may not be here."""
 
 
 Handlers = Sequence["grpc.GenericRpcHandler[Any, Any]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """What differs between a port for members and one that anybody may talk to."""
+
+    calls: int
+    calls_per_connection: int
+    age_seconds: int
+    age_grace_seconds: int
+    shows_reflection: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +55,23 @@ class BoundServer:
 
 
 async def bind(
-    address: str, credentials: grpc.ServerCredentials, handlers: Handlers, *, services: Sequence[str], age_seconds: int, max_calls: int
+    address: str,
+    credentials: grpc.ServerCredentials,
+    handlers: Handlers,
+    *,
+    services: Sequence[str],
+    limits: ServerLimits,
+    welcome: Welcome,
 ) -> BoundServer:
     """A server on `address` (host:port, port 0 for any free one); HpcbridgeError if the port is taken. Not serving yet."""
-    server = grpc.aio.server(options=_options(age_seconds), maximum_concurrent_rpcs=max_calls)
+    server = grpc.aio.server(options=_options(limits), maximum_concurrent_rpcs=limits.calls)
     server.add_generic_rpc_handlers(tuple(handlers))
     told = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(told, server)
+    server.add_generic_rpc_handlers((_health_handlers(told, welcome),))
     for service in ("", *services):
         await told.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
-    reflection.enable_server_reflection((*services, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+    if limits.shows_reflection:
+        server.add_generic_rpc_handlers((_reflection_handlers((*services, HEALTH_SERVICE, reflection.SERVICE_NAME), welcome),))
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
@@ -62,17 +88,55 @@ async def tell_health(bound: BoundServer, services: Sequence[str], *, serving: b
         await bound.health.set(service, status)
 
 
-def _options(age_seconds: int) -> list[tuple[str, int]]:
+def _health_handlers(told: HealthServicer, welcome: Welcome) -> grpc.GenericRpcHandler[Any, Any]:
+    async def serve(_requests: Any, context: Any) -> Any:
+        with welcome(context):
+            return await told.Check(await read_request(context), context)
+
+    check = grpc.stream_unary_rpc_method_handler(
+        guarded(serve, _no_failure),
+        request_deserializer=health_pb2.HealthCheckRequest.FromString,
+        response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(HEALTH_SERVICE, {"Check": check})
+
+
+def _reflection_handlers(services: Sequence[str], welcome: Welcome) -> grpc.GenericRpcHandler[Any, Any]:
+    servicer = ReflectionServicer(services)
+
+    async def messages(context: Any) -> AsyncIterator[Any]:
+        while (request := await context.read()) is not END:
+            yield request
+
+    async def serve(_requests: Any, context: Any) -> None:
+        with welcome(context):
+            async with asyncio.timeout(REFLECTION_SECONDS):
+                async for reply in servicer.ServerReflectionInfo(messages(context), context):
+                    await context.write(reply)
+
+    info = grpc.stream_stream_rpc_method_handler(
+        guarded(serve, _no_failure),
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": info})
+
+
+def _no_failure(_error: HpcbridgeError) -> None:
+    """Neither health nor reflection reads the ledger's own bytes."""
+
+
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # else a second server on the same port would start and take half of the calls
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-        ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        ("grpc.max_concurrent_streams", limits.calls_per_connection),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-        ("grpc.max_connection_age_ms", age_seconds * 1000),
-        ("grpc.max_connection_age_grace_ms", AGE_GRACE_MS),
+        ("grpc.max_connection_age_ms", limits.age_seconds * 1000),
+        ("grpc.max_connection_age_grace_ms", limits.age_grace_seconds * 1000),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

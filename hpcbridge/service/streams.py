@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from hpcbridge.errors import HpcbridgeError, LedgerUnavailable
 from hpcbridge.model.identities import Submitter
@@ -110,6 +111,43 @@ class Streams:
                     stream.end(LedgerUnavailable(f"nothing came for {self._idle_seconds:g} s", hint="open a new stream when needed"))
                 elif now - stream.opened > self._age_seconds:
                     stream.end(LedgerUnavailable("the stream is old enough", hint="open a new one"))
+
+
+async def until_cut(stream: Stream, work: Awaitable[Any]) -> None:
+    """Waits for the work of a stream, or ends it and raises why the stream was cut; also where the other side does not read."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((task, stream.cut), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise stream.cut.result()
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Askers:
+    """Open questions of each identity: only so many at once, and of those that read much only a few at a time. Of the event loop."""
+
+    def __init__(self, *, at_once: int = 64, reading: int = 2) -> None:
+        self._at_once = at_once
+        self._reading = reading
+        self._open: Counter[Submitter] = Counter()
+        self._turns: dict[Submitter, asyncio.Semaphore] = {}
+
+    @contextlib.contextmanager
+    def asking(self, submitter: Submitter) -> Iterator[asyncio.Semaphore]:
+        """Counts a question while it is open, and gives what to hold while reading much; LedgerUnavailable for one too many."""
+        if self._open[submitter] >= self._at_once:
+            raise LedgerUnavailable(f"{submitter} has {self._at_once} questions open", hint="wait for their answers")
+        self._open[submitter] += 1
+        turn = self._turns.setdefault(submitter, asyncio.Semaphore(self._reading))
+        try:
+            yield turn
+        finally:
+            self._open[submitter] -= 1
+            if not self._open[submitter]:
+                del self._open[submitter], self._turns[submitter]
 
 
 class Allowance:

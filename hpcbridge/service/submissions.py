@@ -23,13 +23,16 @@ from hpcbridge.service.admission import Admission, Checked, payload_hash
 from hpcbridge.service.connections import Connection
 from hpcbridge.service.proposals import Answer, Proposal, Receipted
 from hpcbridge.service.proposer import Proposer
-from hpcbridge.service.streams import Allowance, Stream, Streams
+from hpcbridge.service.streams import Allowance, Stream, Streams, until_cut
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 CHUNK = 64
 _END: Any = getattr(grpc.aio, "EOF")  # noqa: B009 - the stubs do not know it
 MAX_UNCHECKED_CHUNKS = 8
 MAX_UNREAD_BYTES = 4 << 20
+"""Of answers that wait to be read: above this, envelopes are answered with RETRY."""
+END_UNREAD_BYTES = 2 * MAX_UNREAD_BYTES
+"""Above this the stream is ended, because a RETRY is an answer too."""
 WINDOWS_TOLERATED = 2
 """A member holds an answer, and sends the next envelope, before this side has noticed that the answer was sent."""
 REPLY_BYTES = 900_000
@@ -53,15 +56,7 @@ async def submit(context: Any, connection: Connection, streams: Streams, desks: 
     """Serves one stream until the member ends it, or its identity, its age or the service ends it; raises why it was cut."""
     with streams.opened(connection, reads=True) as stream:
         session = _Session(context, stream, desks, streams.allowance(connection.submitter, desks.envelopes_per_second))
-        work = asyncio.gather(session.read(), session.propose(), session.write())
-        try:
-            await asyncio.wait((work, stream.cut), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise stream.cut.result()
-            work.result()
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        await until_cut(stream, asyncio.gather(session.read(), session.propose(), session.write()))
 
 
 class _Session:
@@ -89,6 +84,8 @@ class _Session:
                 objection = self._desks.judge(self._stream.connection)
                 if objection is not None:
                     raise objection
+                if self._out_bytes > END_UNREAD_BYTES:
+                    raise LedgerUnavailable("more and more is sent, and no answer is read", hint="read the answers")
                 await self._take(request)
         finally:
             self._ended = True
@@ -97,14 +94,15 @@ class _Session:
 
     async def propose(self) -> None:
         """Hands on what was checked, in order of arrival."""
+        owner = self._stream.connection.submitter.member
         while (chunk := await self._unchecked.get()) is not None:
             checked = await chunk
             refused = [(each.payload_hash, each.refusal) for each in checked if each.refusal is not None]
             if refused:
                 self.hand_over(self.render(refused))
-            admitted = [Proposal(each.envelope, each.payload_hash, self) for each in checked if each.refusal is None]
-            if admitted and not self._desks.proposer.has_room():
-                self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold")
+            admitted = [Proposal(each.envelope, each.payload_hash, self, owner) for each in checked if each.refusal is None]
+            if admitted and not self._desks.proposer.has_room(owner):
+                self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold, or one member's share")
             elif admitted and not self._desks.proposer.put(admitted):
                 self._give_back(admitted, RetryCode.STOPPING, "the ledger is going down")
 
@@ -139,6 +137,8 @@ class _Session:
     async def _take(self, request: ledger_pb2.SubmitRequest) -> None:
         match request.WhichOneof("request"):
             case "hello":
+                if request.hello.submitter.partition("/")[0] != self._stream.connection.submitter.member:
+                    raise Refused(EntryOutcome.NOT_PERMITTED, "Hello asks for a chain of numbers of another member")
                 reply = await self._loop.run_in_executor(self._desks.checkers, self._desks.hello, request.hello)
                 self._greeted = True
                 self._queue(ledger_pb2.SubmitReply(hello=reply).SerializeToString(), 0)
@@ -151,8 +151,8 @@ class _Session:
 
     async def _take_envelopes(self, envelopes: list[bytes]) -> None:
         count = len(envelopes)
-        if not count:
-            raise Refused(EntryOutcome.MALFORMED, "a message without envelopes")
+        if not 0 < count <= WINDOWS_TOLERATED * self._desks.window:
+            raise Refused(EntryOutcome.MALFORMED, f"a message of {count} envelopes; the window is {self._desks.window}")
         what = self._over_quota(count)
         self._in_flight += count
         if what:

@@ -24,7 +24,7 @@ from hpcbridge.model.identities import Caller
 from hpcbridge.service.answers import event_message
 from hpcbridge.service.connections import Connection
 from hpcbridge.service.publisher import Publisher
-from hpcbridge.service.streams import Streams
+from hpcbridge.service.streams import Streams, until_cut
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 PAGE = 256
@@ -56,15 +56,7 @@ async def subscribe(request: ledger_pb2.SubscribeRequest, context: Any, connecti
     """Serves one subscriber until it leaves, has caught up (if it asked for that), or is cut; raises why it was cut."""
     cursor = _start(request.cursor, feed.publisher.size)
     with streams.opened(connection, reads=False) as stream:
-        work = asyncio.ensure_future(_serve(request, context, connection, feed=feed, cursor=cursor))
-        try:
-            await asyncio.wait((work, stream.cut), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise stream.cut.result()
-            work.result()
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+        await until_cut(stream, _serve(request, context, connection, feed=feed, cursor=cursor))
 
 
 async def _serve(request: ledger_pb2.SubscribeRequest, context: Any, connection: Connection, *, feed: Feed, cursor: Cursor) -> None:

@@ -92,7 +92,9 @@ def test_an_installation_needs_a_proper_name(ledger: LedgerSimulator) -> None:
         _office_request(ledger, ledger_pb2.EnrolRequest(token_secret=token.secret, installation="fine", csr=b"x"))
 
 
-def test_guessing_is_slowed_down(new_ledger: Callable[..., LedgerSimulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guessing_is_barred_and_nobody_else_behind_the_same_address(
+    new_ledger: Callable[..., LedgerSimulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = new_ledger()
     good = ledger.token(Role.USER, "patient")
 
@@ -104,10 +106,10 @@ def test_guessing_is_slowed_down(new_ledger: Callable[..., LedgerSimulator], tmp
             guess()
     with pytest.raises(LedgerUnavailable, match="too many wrong requests"):
         guess()
-    monkeypatch.setattr(EnrolmentOffice, "_check_patience", lambda _self, _address: None)
+    enrol(good, "main", KeyDirectory(tmp_path / "patient"))  # whoever shares the guesser's address is not harmed
+    monkeypatch.setattr(EnrolmentOffice, "_bar", lambda _self, _address, _error: None)
     with pytest.raises(EnrolmentRefused):
         guess()
-    enrol(good, "main", KeyDirectory(tmp_path / "patient"))
 
 
 def test_renewal_gives_the_same_rights_and_not_to_the_revoked(ledger: LedgerSimulator) -> None:

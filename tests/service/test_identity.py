@@ -121,7 +121,7 @@ def test_an_envelope_of_a_revoked_member_is_rejected_also_when_relayed(ledger: L
     author = Author(ledger.user("gone"))
     author.open(ledger.client("gone"))
     ledger.revoke("gone", "main").check_accepted()
-    stream, _ = author.hello(ledger.client())
+    stream, _ = Author(ledger.admin()).hello(ledger.client())
     (answer,) = author.send(stream, [author.envelope(job_changes("c1", 1))])
     assert isinstance(answer, ledger_pb2.Answer)
     assert answer.rejection.code == RejectionCode.REVOKED

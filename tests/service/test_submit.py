@@ -177,9 +177,7 @@ def test_envelopes_of_an_epoch_that_was_never_opened_are_rejected(ledger: Ledger
 
 def test_any_member_may_relay_anothers_envelope(ledger: LedgerSimulator, acme: tuple[Author, SubmitStream]) -> None:
     author, _ = acme
-    ledger.user("relay")
-    stream, reply = author.hello(ledger.client("relay"))
-    assert reply.last_sequence == author.sequence
+    stream, _ = Author(ledger.user("relay")).hello(ledger.client("relay"))
     assert author.send(stream, [author.envelope(job_changes("c1", 70))]) == [ACCEPTED]
 
 
