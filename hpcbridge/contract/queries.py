@@ -7,6 +7,7 @@ A refusal comes as `Refused` with NOT_PERMITTED or NOT_FOUND. What a caller may 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpcbridge.contract.access import Kind, Query, Relation, Share, check_query, may_see, stored_cluster
@@ -37,6 +38,8 @@ from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import NodeChange
 
 MAX_PAGE = 1000
+MAX_CLUSTERS = 32
+"""Clusters read for one page: a single one, with its sample, may be as large as two envelopes."""
 MAX_PAGES_READ = 20
 """Of MAX_PAGE records each, for one page of answers: who looks for few among many must come back for more."""
 
@@ -49,10 +52,10 @@ class JobPage:
     next: str
 
 
-def members(view: StateView, caller: Caller, *, at: Instant) -> tuple[MemberRecord, ...]:
-    """All members by name, for those who may see all."""
+def members(view: StateView, caller: Caller, *, at: Instant, after: str = "", limit: int = MAX_PAGE) -> tuple[MemberRecord, ...]:
+    """Members by name, for those who may see all."""
     check_query(caller, Query.LIST_ALL_USERS)
-    rows = scan_all(view, "member/")
+    rows = _rows(view, "member/", after, limit=limit)
     return tuple(_member(view, key.removeprefix("member/"), decode_stored(StoredMember, data), at=at) for key, data in rows)
 
 
@@ -65,11 +68,14 @@ def member(view: StateView, caller: Caller, name: str, *, at: Instant) -> Member
     return _member(view, name, stored, at=at)
 
 
-def clusters(view: StateView, caller: Caller) -> tuple[ClusterRecord, ...]:
+def clusters(view: StateView, caller: Caller, *, after: str = "", limit: int = MAX_CLUSTERS) -> tuple[ClusterRecord, ...]:
     """Clusters the caller may see, by name."""
     share = check_query(caller, Query.LIST_ALL_HPC_SYSTEMS)
-    stored = [(key.removeprefix("cluster/"), decode_stored(StoredCluster, data)) for key, data in scan_all(view, "cluster/")]
-    return tuple(_cluster(view, name, record) for name, record in stored if share is Share.ALL or record.provider == caller.member)
+    if share is Share.OWN:
+        names = [name for name in _own_clusters(view, caller) if name > after][:limit]
+        return tuple(_cluster(view, name, _visible_cluster(view, caller, name, kind=Kind.CLUSTER)) for name in names)
+    rows = _rows(view, "cluster/", after, limit=limit)
+    return tuple(_cluster(view, key.removeprefix("cluster/"), decode_stored(StoredCluster, data)) for key, data in rows)
 
 
 def cluster(view: StateView, caller: Caller, name: str) -> ClusterRecord:
@@ -110,22 +116,33 @@ def job(view: StateView, caller: Caller, cluster: str, job_id: str, *, incarnati
     return decode_job(record)
 
 
-def nodes(view: StateView, caller: Caller, cluster: str) -> tuple[NodeChange, ...]:
+def nodes(view: StateView, caller: Caller, cluster: str, *, after: str = "", limit: int = MAX_PAGE) -> tuple[NodeChange, ...]:
     """Last word on each node of a cluster, by name."""
     check_query(caller, Query.LIST_NODES)
     _visible_cluster(view, caller, cluster, kind=Kind.CLUSTER)
-    return tuple(decode_word(NodeChange, data) for _, data in scan_all(view, f"node/{cluster}/"))
+    return tuple(decode_word(NodeChange, data) for _, data in _rows(view, f"node/{cluster}/", after, limit=limit))
 
 
-def gaps(view: StateView, caller: Caller, cluster: str = "") -> tuple[GapRecord, ...]:
-    """Reported gaps of one cluster, or of all the caller may see."""
+def gaps(view: StateView, caller: Caller, cluster: str = "", *, after: str = "", limit: int = MAX_PAGE) -> tuple[GapRecord, ...]:
+    """Reported gaps of one cluster, or of all the caller may see, by cluster and entry. `after` is what `gap_place` gives."""
     share = check_query(caller, Query.LIST_GAPS)
     if cluster:
         _visible_cluster(view, caller, cluster, kind=Kind.CLUSTER)
-        return tuple(decode_word(GapRecord, data) for _, data in scan_all(view, f"gap/{cluster}/"))
-    names = [each.registration.cluster for each in clusters(view, caller)] if share is Share.OWN else [""]
-    prefixes = [f"gap/{name}/" if name else "gap/" for name in names]
-    return tuple(decode_word(GapRecord, data) for prefix in prefixes for _, data in scan_all(view, prefix))
+        prefixes = [f"gap/{cluster}/"]
+    else:
+        prefixes = [f"gap/{name}/" for name in _own_clusters(view, caller)] if share is Share.OWN else ["gap/"]
+    found: list[GapRecord] = []
+    for prefix in prefixes:
+        start = max(prefix, f"gap/{after}\0")
+        found += [decode_word(GapRecord, data) for _, data in view.scan(start, prefix_end(prefix), limit - len(found))]
+        if len(found) >= limit:
+            break
+    return tuple(found)
+
+
+def gap_place(gap: GapRecord) -> str:
+    """Where a gap stands among all."""
+    return f"{gap.gap.cluster}/{gap.index:015d}"
 
 
 def parameters(view: StateView, caller: Caller) -> tuple[tuple[str, int], ...]:
@@ -140,6 +157,15 @@ def watched_jobs(view: StateView, caller: Caller, cluster: str) -> tuple[str, ..
     _visible_cluster(view, caller, cluster, kind=Kind.JOB)
     prefix = watched_key(cluster, "")
     return tuple(key.removeprefix(prefix) for key, _ in scan_all(view, prefix))
+
+
+def _rows(view: StateView, prefix: str, after: str, *, limit: int) -> Sequence[tuple[str, bytes]]:
+    return view.scan(f"{prefix}{after}\0" if after else prefix, prefix_end(prefix), limit)
+
+
+def _own_clusters(view: StateView, caller: Caller) -> list[str]:
+    stored = scan_all(view, "cluster/")
+    return [key.removeprefix("cluster/") for key, data in stored if decode_stored(StoredCluster, data).provider == caller.member]
 
 
 def _member(view: StateView, name: str, stored: StoredMember, *, at: Instant) -> MemberRecord:

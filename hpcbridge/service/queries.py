@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +105,11 @@ def get_hpc_system_detail(request: ledger_pb2.GetHpcSystemDetailRequest, scope: 
     return ledger_pb2.GetHpcSystemDetailReply(cluster=cluster_message(cluster), size=scope.size)
 
 
-def list_all_hpc_systems(_request: ledger_pb2.ListAllHpcSystemsRequest, scope: Scope) -> ledger_pb2.ListAllHpcSystemsReply:
-    """All clusters the caller may see."""
-    clusters = queries.clusters(scope.view, scope.caller)
-    return ledger_pb2.ListAllHpcSystemsReply(clusters=map(cluster_message, clusters), size=scope.size)
+def list_all_hpc_systems(request: ledger_pb2.ListAllHpcSystemsRequest, scope: Scope) -> ledger_pb2.ListAllHpcSystemsReply:
+    """A page of the clusters the caller may see."""
+    clusters = queries.clusters(scope.view, scope.caller, after=request.after)
+    page, left = _that_fit(map(cluster_message, clusters), full=len(clusters) == queries.MAX_CLUSTERS)
+    return ledger_pb2.ListAllHpcSystemsReply(clusters=page, size=scope.size, next=page[-1].registration.cluster if left else "")
 
 
 def get_user_detail(request: ledger_pb2.GetUserDetailRequest, scope: Scope) -> ledger_pb2.GetUserDetailReply:
@@ -117,10 +118,11 @@ def get_user_detail(request: ledger_pb2.GetUserDetailRequest, scope: Scope) -> l
     return ledger_pb2.GetUserDetailReply(member=member_message(member), size=scope.size)
 
 
-def list_all_users(_request: ledger_pb2.ListAllUsersRequest, scope: Scope) -> ledger_pb2.ListAllUsersReply:
-    """All members."""
-    members = queries.members(scope.view, scope.caller, at=scope.library.now())
-    return ledger_pb2.ListAllUsersReply(members=map(member_message, members), size=scope.size)
+def list_all_users(request: ledger_pb2.ListAllUsersRequest, scope: Scope) -> ledger_pb2.ListAllUsersReply:
+    """A page of all members."""
+    members = queries.members(scope.view, scope.caller, at=scope.library.now(), after=request.after)
+    page, left = _that_fit(map(member_message, members), full=len(members) == queries.MAX_PAGE)
+    return ledger_pb2.ListAllUsersReply(members=page, size=scope.size, next=page[-1].name if left else "")
 
 
 def list_jobs(request: ledger_pb2.ListJobsRequest, scope: Scope) -> ledger_pb2.ListJobsReply:
@@ -141,15 +143,17 @@ def get_job(request: ledger_pb2.GetJobRequest, scope: Scope) -> ledger_pb2.GetJo
 
 
 def list_nodes(request: ledger_pb2.ListNodesRequest, scope: Scope) -> ledger_pb2.ListNodesReply:
-    """The last word on each node."""
-    nodes = queries.nodes(scope.view, scope.caller, request.cluster)
-    return ledger_pb2.ListNodesReply(nodes=map(to_message, nodes), size=scope.size)
+    """A page of the last words on each node."""
+    nodes = queries.nodes(scope.view, scope.caller, request.cluster, after=request.after)
+    page, left = _that_fit(map(to_message, nodes), full=len(nodes) == queries.MAX_PAGE)
+    return ledger_pb2.ListNodesReply(nodes=page, size=scope.size, next=page[-1].node if left else "")
 
 
 def list_gaps(request: ledger_pb2.ListGapsRequest, scope: Scope) -> ledger_pb2.ListGapsReply:
-    """What agents could not keep."""
-    gaps = queries.gaps(scope.view, scope.caller, request.cluster)
-    return ledger_pb2.ListGapsReply(gaps=map(gap_message, gaps), size=scope.size)
+    """A page of what agents could not keep."""
+    gaps = queries.gaps(scope.view, scope.caller, request.cluster, after=request.after)
+    page, left = _that_fit(map(gap_message, gaps), full=len(gaps) == queries.MAX_PAGE)
+    return ledger_pb2.ListGapsReply(gaps=page, size=scope.size, next=queries.gap_place(gaps[len(page) - 1]) if left else "")
 
 
 def get_parameters(_request: ledger_pb2.GetParametersRequest, scope: Scope) -> ledger_pb2.GetParametersReply:
@@ -219,6 +223,18 @@ def submitting_member(leaf: bytes) -> str:
         return transactions_pb2.Payload.FromString(envelope.payload).header.submitter.partition("/")[0]
     except DecodeError:
         return ""
+
+
+def _that_fit(messages: Iterable[Any], *, full: bool) -> tuple[list[Any], bool]:
+    """As many as fit into one reply, and whether more are left: here, or (`full`) in the store."""
+    page: list[Any] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize() + 8
+        if page and size > REPLY_BYTES:
+            return page, True
+        page.append(message)
+    return page, full
 
 
 def _leaves(reader: StoreReader, start: int, stop: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -71,8 +72,8 @@ class LedgerEvent:
 
 def list_clusters(call: Call) -> tuple[ClusterRecord, ...]:
     """Every cluster the caller may see."""
-    reply = call("ListAllHpcSystems", ledger_pb2.ListAllHpcSystemsRequest())
-    return tuple(_read(_cluster, each) for each in reply.clusters)
+    replies = _pages(lambda after: call("ListAllHpcSystems", ledger_pb2.ListAllHpcSystemsRequest(after=after)))
+    return tuple(_read(_cluster, each) for reply in replies for each in reply.clusters)
 
 
 def get_cluster(call: Call, name: str) -> ClusterRecord:
@@ -82,8 +83,8 @@ def get_cluster(call: Call, name: str) -> ClusterRecord:
 
 def list_members(call: Call) -> tuple[MemberRecord, ...]:
     """Every member; for admins and auditors."""
-    reply = call("ListAllUsers", ledger_pb2.ListAllUsersRequest())
-    return tuple(_read(_member, each) for each in reply.members)
+    replies = _pages(lambda after: call("ListAllUsers", ledger_pb2.ListAllUsersRequest(after=after)))
+    return tuple(_read(_member, each) for reply in replies for each in reply.members)
 
 
 def get_member(call: Call, name: str) -> MemberRecord:
@@ -93,14 +94,9 @@ def get_member(call: Call, name: str) -> MemberRecord:
 
 def list_jobs(call: Call, cluster: str, *, open_only: bool = False) -> Iterator[Job]:
     """Jobs of a cluster, page by page."""
-    after = ""
-    while True:
-        request = ledger_pb2.ListJobsRequest(cluster=cluster, open_only=open_only, after=after, limit=PAGE)
-        reply = call("ListJobs", request)
+    request = partial(ledger_pb2.ListJobsRequest, cluster=cluster, open_only=open_only, limit=PAGE)
+    for reply in _pages(lambda after: call("ListJobs", request(after=after))):
         yield from (_read(_job, each) for each in reply.jobs)
-        if not reply.next or reply.next == after:
-            return
-        after = reply.next
 
 
 def get_job(call: Call, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
@@ -111,14 +107,14 @@ def get_job(call: Call, cluster: str, job_id: str, *, incarnation: int = 0) -> J
 
 def list_nodes(call: Call, cluster: str) -> tuple[NodeChange, ...]:
     """Last availability of each node of a cluster."""
-    reply = call("ListNodes", ledger_pb2.ListNodesRequest(cluster=cluster))
-    return tuple(_read(_node_change, each) for each in reply.nodes)
+    replies = _pages(lambda after: call("ListNodes", ledger_pb2.ListNodesRequest(cluster=cluster, after=after)))
+    return tuple(_read(_node_change, each) for reply in replies for each in reply.nodes)
 
 
 def list_gaps(call: Call, cluster: str = "") -> tuple[GapRecord, ...]:
     """Reported gaps of a cluster, or of all the caller may see."""
-    reply = call("ListGaps", ledger_pb2.ListGapsRequest(cluster=cluster))
-    return tuple(_read(_gap, each) for each in reply.gaps)
+    replies = _pages(lambda after: call("ListGaps", ledger_pb2.ListGapsRequest(cluster=cluster, after=after)))
+    return tuple(_read(_gap, each) for reply in replies for each in reply.gaps)
 
 
 def get_parameters(call: Call) -> tuple[tuple[str, int], ...]:
@@ -135,6 +131,17 @@ def read_event(message: entries_pb2.Event) -> LedgerEvent:
 def event_types(types: tuple[EventType, ...]) -> list[Any]:
     """Proto values for the filter of a SubscribeRequest."""
     return [entries_pb2.EventType.Value.Value(each.value) for each in types]
+
+
+def _pages(ask: Callable[[str], Any]) -> Iterator[Any]:
+    """Replies until one has no next, or says the same next again."""
+    after = ""
+    while True:
+        reply = ask(after)
+        yield reply
+        if not reply.next or reply.next == after:
+            return
+        after = reply.next
 
 
 def _read(reader: Callable[[Any], Word], message: Message) -> Word:

@@ -198,16 +198,20 @@ class GetHpcSystemDetailReply(_message.Message):
     def __init__(self, cluster: _Optional[_Union[_entries_pb2.Cluster, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ListAllHpcSystemsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    def __init__(self, after: _Optional[str] = ...) -> None: ...
 
 class ListAllHpcSystemsReply(_message.Message):
-    __slots__ = ("clusters", "size")
+    __slots__ = ("clusters", "size", "next")
     CLUSTERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     clusters: _containers.RepeatedCompositeFieldContainer[_entries_pb2.Cluster]
     size: int
-    def __init__(self, clusters: _Optional[_Iterable[_Union[_entries_pb2.Cluster, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
+    next: str
+    def __init__(self, clusters: _Optional[_Iterable[_Union[_entries_pb2.Cluster, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
 
 class GetUserDetailRequest(_message.Message):
     __slots__ = ("name",)
@@ -224,16 +228,20 @@ class GetUserDetailReply(_message.Message):
     def __init__(self, member: _Optional[_Union[_entries_pb2.Member, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ListAllUsersRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    def __init__(self, after: _Optional[str] = ...) -> None: ...
 
 class ListAllUsersReply(_message.Message):
-    __slots__ = ("members", "size")
+    __slots__ = ("members", "size", "next")
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     members: _containers.RepeatedCompositeFieldContainer[_entries_pb2.Member]
     size: int
-    def __init__(self, members: _Optional[_Iterable[_Union[_entries_pb2.Member, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
+    next: str
+    def __init__(self, members: _Optional[_Iterable[_Union[_entries_pb2.Member, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("cluster", "open_only", "after", "limit")
@@ -276,32 +284,40 @@ class GetJobReply(_message.Message):
     def __init__(self, job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
-    __slots__ = ("cluster",)
+    __slots__ = ("cluster", "after")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
-    def __init__(self, cluster: _Optional[str] = ...) -> None: ...
+    after: str
+    def __init__(self, cluster: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class ListNodesReply(_message.Message):
-    __slots__ = ("nodes", "size")
+    __slots__ = ("nodes", "size", "next")
     NODES_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[_transactions_pb2.NodeChange]
     size: int
-    def __init__(self, nodes: _Optional[_Iterable[_Union[_transactions_pb2.NodeChange, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
+    next: str
+    def __init__(self, nodes: _Optional[_Iterable[_Union[_transactions_pb2.NodeChange, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
 
 class ListGapsRequest(_message.Message):
-    __slots__ = ("cluster",)
+    __slots__ = ("cluster", "after")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
-    def __init__(self, cluster: _Optional[str] = ...) -> None: ...
+    after: str
+    def __init__(self, cluster: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
 
 class ListGapsReply(_message.Message):
-    __slots__ = ("gaps", "size")
+    __slots__ = ("gaps", "size", "next")
     GAPS_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     gaps: _containers.RepeatedCompositeFieldContainer[_entries_pb2.GapRecord]
     size: int
-    def __init__(self, gaps: _Optional[_Iterable[_Union[_entries_pb2.GapRecord, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
+    next: str
+    def __init__(self, gaps: _Optional[_Iterable[_Union[_entries_pb2.GapRecord, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
 
 class GetParametersRequest(_message.Message):
     __slots__ = ()
