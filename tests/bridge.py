@@ -154,9 +154,10 @@ class Bridge:
         self.ledger = Process(argv, log=self.directory / "ledgerd.log")
         self.ledger.wait_ready()
 
-    def start_agent(self) -> None:
-        """Starts hpcbridged and waits until it is ready."""
-        argv = [str(BIN / "hpcbridged"), "--config", str(self.agent_config)]
+    def start_agent(self, *, program: str | None = None) -> None:
+        """Starts hpcbridged, or the Python `program` in its place, and waits until it is ready."""
+        command = [str(BIN / "hpcbridged")] if program is None else [sys.executable, "-c", program]
+        argv = [*command, "--config", str(self.agent_config)]
         self.agent = Process(argv, log=self.directory / "hpcbridged.log")
         self.agent.wait_ready()
 
@@ -182,6 +183,15 @@ class Bridge:
         """`hpcbridgectl status` of the running daemon."""
         answer: dict[str, Any] = json.loads(self.frontend("-o", "json", "status"))
         return answer
+
+    def sees(self, job_id: str) -> bool:
+        """True if the job is in the daemon's last report."""
+        return any(job["job_id"] == job_id for job in json.loads(self.frontend("-o", "json", "jobs", "list"))["jobs"])
+
+    def is_drained(self) -> bool:
+        """True if nothing waits in the spool and nothing is on its way."""
+        spool = self.agent_status()["spool"]
+        return (spool["waiting"], spool["in_flight"]) == (0, 0)
 
     def jobs_on_ledger(self) -> dict[str, dict[str, Any]]:
         """The cluster's jobs as the ledger knows them, by id."""

@@ -26,6 +26,7 @@ from hpcbridge.model.jobs import JobState
 from hpcbridge.model.transactions import Gap, JobChange, PayloadType
 from hpcbridge.wire.convert import decode, encode
 from tests.agent.conftest import AT, make_job
+from tests.sabotage import NEVER_COMMITS
 
 EPOCH = b"e" * 16
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,6 +281,17 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing(new_spool: Callable[..., 
         assert set(spool.last_seen.load_jobs().live) == set(items)
         stored = len(items)
         spool.close()
+
+
+def test_control_without_the_commit_a_kill_loses_what_was_said_to_be_kept(new_spool: Callable[..., Spool], tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", NEVER_COMMITS + WRITER, str(tmp_path / "spool.db"), "0"]
+    writer = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    said = [int(writer.stdout.readline()) for _ in range(20)]
+    writer.kill()
+    writer.communicate()
+    assert said[-1] == 400
+    assert new_spool().figures().waiting == 0
 
 
 @pytest.mark.parametrize("place", ["spool.before_commit", "spool.after_commit"])

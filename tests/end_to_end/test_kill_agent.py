@@ -9,9 +9,12 @@ import random
 import threading
 from pathlib import Path
 
+import pytest
+
 from hpcbridge.model.jobs import JobState
 from tests.agent_log import check_chain, read_agent_log
 from tests.bridge import BIN, Bridge, Process, wait_until
+from tests.sabotage import DAEMON, NEVER_COMMITS
 from tests.scripted_slurm import START, Line, ScriptedSlurm, done
 
 CYCLES = 8
@@ -91,6 +94,27 @@ def test_a_failure_at_any_commit_of_the_spool_loses_and_doubles_nothing(tmp_path
         assert bridge.agent.end() == 0
         assert "event_hidden" not in bridge.agent.log.read_text()
         _check(bridge, expected)
+
+
+@pytest.mark.parametrize("commits", [True, False], ids=["as it is", "control: nothing is committed"])
+def test_a_job_that_was_seen_only_while_the_ledger_was_down_outlives_kill_9(tmp_path: Path, *, commits: bool) -> None:
+    slurm = ScriptedSlurm(tmp_path / "slurm")
+    with Bridge(tmp_path / "bridge", scripts=slurm.scripts) as bridge:
+        bridge.set_up()
+        assert bridge.agent is not None
+        assert bridge.ledger is not None
+        wait_until(bridge.is_drained, what="the spool to be empty")
+        bridge.agent.end()
+        bridge.start_agent(program=None if commits else NEVER_COMMITS + DAEMON)
+        bridge.ledger.end()
+        slurm.jobs([done(Line(job_id="1"))])
+        wait_until(lambda: bridge.agent_status()["spool"]["waiting"] > 0 and bridge.sees("1"), what="the job to be seen")
+        bridge.kill_agent()
+        slurm.jobs([Line(job_id="2")])
+        bridge.start_ledger()
+        bridge.start_agent()
+        wait_until(lambda: "2" in bridge.jobs_on_ledger() and bridge.is_drained(), what="the spool to be drained")
+        assert set(bridge.jobs_on_ledger()) == ({"1", "2"} if commits else {"2"})
 
 
 def _next(line: Line, chance: random.Random) -> Line:

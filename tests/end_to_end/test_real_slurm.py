@@ -73,7 +73,7 @@ def test_every_job_of_a_real_slurm_is_on_the_ledger_once_whatever_was_down(slurm
     ends |= {across: DONE, after: FAILED}
 
     wait_until(lambda: _ends(bridge) == ends, what="the ledger to know every end", seconds=30)
-    wait_until(lambda: _is_drained(bridge), what="the spool to be empty")
+    wait_until(bridge.is_drained, what="the spool to be empty")
     assert bridge.agent_status()["scheduler"]["reachable"] is True
     assert "verified" in bridge.admin("ledger", "verify").lower()
     assert bridge.agent is not None
@@ -91,8 +91,3 @@ def _ends(bridge: Bridge) -> Ends:
     jobs = bridge.jobs_on_ledger().values()
     told = {job["job_id"]: (JobState(job["state"]), job["outcome"] and Outcome(job["outcome"])) for job in jobs}
     return {job_id: end for job_id, end in told.items() if not job_id.endswith("_[]")}
-
-
-def _is_drained(bridge: Bridge) -> bool:
-    spool = bridge.agent_status()["spool"]
-    return (spool["waiting"], spool["in_flight"]) == (0, 0)
