@@ -7,6 +7,7 @@ Used by the end-to-end tests, the benchmarks and the demo. Everything lies under
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -154,11 +155,11 @@ class Bridge:
         self.ledger = Process(argv, log=self.directory / "ledgerd.log")
         self.ledger.wait_ready()
 
-    def start_agent(self, *, program: str | None = None) -> None:
-        """Starts hpcbridged, or the Python `program` in its place, and waits until it is ready."""
+    def start_agent(self, *, program: str | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """Starts hpcbridged, or the Python `program` in its place, with more in its environment, and waits until it is ready."""
         command = [str(BIN / "hpcbridged")] if program is None else [sys.executable, "-c", program]
         argv = [*command, "--config", str(self.agent_config)]
-        self.agent = Process(argv, log=self.directory / "hpcbridged.log")
+        self.agent = Process(argv, log=self.directory / "hpcbridged.log", environment=environment)
         self.agent.wait_ready()
 
     def admin(self, *arguments: str) -> str:
@@ -183,6 +184,10 @@ class Bridge:
         """`hpcbridgectl status` of the running daemon."""
         answer: dict[str, Any] = json.loads(self.frontend("-o", "json", "status"))
         return answer
+
+    def agent_log(self) -> str:
+        """What hpcbridged has said so far."""
+        return (self.directory / "hpcbridged.log").read_text(errors="replace")
 
     def sees(self, job_id: str) -> bool:
         """True if the job is in the daemon's last report."""
@@ -248,6 +253,27 @@ class Process:
                     break
         state = f"ended with {self._process.returncode}" if ended.is_set() else f"not ready after {seconds:g} s"
         raise RuntimeError(f"{self.argv[0]}: {state}:\n{self.log.read_text(errors='replace')[-3000:]}")
+
+    def pings(self, seconds: float) -> int:
+        """How often the process fed the watchdog in this time, from now on."""
+        self._notify.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._notify.recv(4096)
+        threading.Event().wait(seconds)
+        heard = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard += b"WATCHDOG=1" in self._notify.recv(4096)
+        return heard
+
+    def pause(self) -> None:
+        """Stops the process where it is: it is there and does not answer."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused process go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9, and waits until it is gone."""

@@ -25,6 +25,21 @@ SpoolFile._prepare = prepare_then_stop
 """
 """The spool says that it kept something and never commits."""
 
+WEDGED_AFTER_A_SECOND = """
+import threading
+from hpcbridge.agent.monitor import Monitor
+from hpcbridge.daemon.supervisor import Supervisor
+
+honest = Supervisor.add
+
+def impatient(supervisor, name, step, *, pace, limit_seconds):
+    return honest(supervisor, name, step, pace=pace, limit_seconds=1.0)
+
+Supervisor.add = impatient
+Monitor.ask_jobs = lambda monitor: threading.Event().wait()
+"""
+"""The jobs worker hangs where no timeout helps; after a second that counts as wedged."""
+
 DAEMON = """
 import sys
 from hpcbridge.agent.main import main

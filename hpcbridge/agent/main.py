@@ -221,6 +221,7 @@ class _Daemon:
         stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS, breaks_after=1_000_000)
         workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
         workers["listener"] = add("listener", self._listener.run, pace=stream, limit_seconds=180)
+        self._monitor.beat_with(workers["ended"].beat)
         self._gateway.beat_with(workers["gateway"].beat)
         self._listener.beat_with(workers["listener"].beat)
         return workers

@@ -68,6 +68,11 @@ class Monitor:
         self._read_frontend = read_frontend
         self._stored = stored
         self._told_states: set[str] = set()
+        self._beat: Callable[[], None] = lambda: None
+
+    def beat_with(self, beat: Callable[[], None]) -> None:
+        """Sets what is called as sign of life between two questions of `ask_ended`, which may be many."""
+        self._beat = beat
 
     def ask_about(self) -> None:
         """Version and settings of the scheduler."""
@@ -88,16 +93,21 @@ class Monitor:
         self._observations.set_jobs(answer.records, query.at)
 
     def ask_ended(self) -> None:
-        """Asks accounting for vanished jobs whose time has come."""
+        """Asks accounting for vanished jobs whose time has come. Once it did not answer, the rest is not asked for in this step."""
         due = self._memory.due(self._clock())
+        answers = True
         for start in range(0, len(due), IDS_PER_QUERY):
+            if self._stopping.is_set():
+                return
+            self._beat()
             part = due[start : start + IDS_PER_QUERY]
-            answer = self._accounting(part)
+            answer = self._accounting(part) if answers else None
+            answers = answer is not None
             records = None if answer is None else answer.records
             unreadable = {problem.subject for problem in answer.problems if problem.subject} if answer is not None else set()
             with self._kept("ended"):
                 settled = self._memory.settle_jobs(part, records, unreadable=unreadable, at=self._clock())
-                logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answer is not None, settled)
+                logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answers, settled)
 
     def ask_nodes(self) -> None:
         """All nodes; changes of availability go to the spool."""

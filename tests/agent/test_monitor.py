@@ -165,6 +165,21 @@ def test_accounting_that_fails_leaves_a_job_undetermined_after_the_grace_period_
     assert site.told() == [("1", 1, "DONE")]
 
 
+@pytest.mark.parametrize(("script", "questions"), [("exec sleep 1000", 1), ('cat "{reports}/ended"', 3)], ids=["hangs", "answers"])
+def test_many_vanished_jobs_do_not_wedge_the_worker(site: Site, tmp_path: Path, script: str, questions: int) -> None:
+    beats: list[int] = []
+    site.monitor.beat_with(lambda: beats.append(1))
+    site.slurm.jobs([Line(job_id=str(number)) for number in range(500)])
+    site.monitor.ask_jobs()
+    site.slurm.jobs([])
+    site.monitor.ask_jobs()
+    site.slurm.script("ended", f'echo asked >> "{tmp_path}/asked"\n{script.format(reports=site.slurm.reports)}')
+    site.monitor.ask_ended()
+    assert len((tmp_path / "asked").read_text().splitlines()) == questions
+    assert len(beats) == 3
+    assert site.memory.due(site.at) == (), "all of them were counted as asked"
+
+
 def test_an_end_while_the_daemon_was_down_is_found(site: Site, tmp_path: Path) -> None:
     site.slurm.jobs([Line(job_id="1"), Line(job_id="2")])
     site.monitor.ask_jobs()
