@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,8 +150,11 @@ def _merge(listed: Answer[Job] | None, ended: Sequence[Answer[Job] | None], *, j
     """One record for each id: the queue's own, completed; else the newest run accounting knows of."""
     merged = {job.job_id: job for job in listed.records} if listed else {}
     own = frozenset(merged)
+    since = _submitted_since(merged.values())
     for answer in ended:
         for found in answer.records if answer else ():
+            if found.submitted_at is not None and found.submitted_at < since.get(found.array_job_id or found.het_job_id or "", 0):
+                continue  # member 3 of an older array of the same id; member 3 of this one may still wait in a range
             job = merged.get(found.job_id)
             if job is None:
                 merged[found.job_id] = found
@@ -164,6 +167,16 @@ def _merge(listed: Answer[Job] | None, ended: Sequence[Answer[Job] | None], *, j
     answers = [listed] if jobs_recorded else list(ended)
     proven = [answer for answer in answers if answer is not None and not answer.records and not answer.problems]
     return () if proven else None
+
+
+def _submitted_since(jobs: Iterable[Job]) -> Mapping[str, int]:
+    """When each array and each heterogeneous job of the queue was submitted, from those parts of it that were never requeued."""
+    since: dict[str, int] = {}
+    for job in jobs:
+        whole = job.array_job_id or job.het_job_id
+        if whole is not None and job.submitted_at is not None and job.restarts == 0:
+            since[whole] = job.submitted_at
+    return since
 
 
 def _known(answer: Answer[Read] | None) -> tuple[Read, ...] | None:

@@ -29,6 +29,7 @@ from hpcbridge.schedulers.slurm_lines import (
     failed,
     lines_of,
     quarantined,
+    says_utc,
     unknown_state,
 )
 
@@ -41,6 +42,7 @@ _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
 _UNKNOWN_ID = re.compile(r"Invalid job id specified|Job \S+ not found")
 _RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
 _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
+_QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
 
 
 class SlurmScheduler:
@@ -78,13 +80,14 @@ class SlurmScheduler:
         nonce = _nonce(_SQUEUE_START, report, lines[0], "TIME")
         check_header(report, lines[0].split("|")[2:], SQUEUE_HEADER, nonce)
         before, now = self._read, dict[str, JobRead]()
+        utc = says_utc(report)
         reads: list[tuple[int, str, JobRead]] = []
         problems: list[Problem] = []
         for number, elapsed, record in _records(lines, nonce):
             read = before.get(record)
             if read is None:
                 try:
-                    read = _read_squeue(self._cluster, record, elapsed)
+                    read = _read_squeue(self._cluster, record, elapsed, utc=utc)
                 except ValueError as error:
                     problems.append(quarantined(report.query, error, line=number, subject=record.partition("|")[0]))
                     continue
@@ -109,7 +112,7 @@ class SlurmScheduler:
         for number, record in _blocks_with(lines, separator):
             columns = record.split(separator)
             try:
-                read = job_from_sacct(self._cluster, columns)
+                read = job_from_sacct(self._cluster, columns, utc=says_utc(report))
                 _question(read[0], columns[1], job_ids)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=columns[0]))
@@ -144,7 +147,7 @@ class SlurmScheduler:
         return Answer(records=tuple(nodes), problems=tuple(problems))
 
     def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
-        """Every partition, hidden ones too."""
+        """Every partition, hidden ones too. Two records of one name contradict each other: both are kept out."""
         check_success(report)
         if report.stdout.strip() == b"No partitions in the system":
             return Answer(records=())
@@ -152,15 +155,29 @@ class SlurmScheduler:
         by_queue = None if jobs is None else jobs_by_queue(jobs)
         queues: list[Queue] = []
         problems: list[Problem] = []
-        for number, record in blocks_of(lines_of(report), "PartitionName="):
+        blocks = list(blocks_of(lines_of(report), "PartitionName="))
+        names = Counter(_first(_QUEUE_NAME, record) for _, record in blocks)
+        for number, record in blocks:
+            name = _first(_QUEUE_NAME, record)
+            if names[name] > 1:
+                problems.append(quarantined(report.query, ValueError("two records of one queue"), line=number, subject=name))
+                continue
             try:
-                queues.append(queue_from(self._cluster, record, nodes=by_name, jobs=by_queue))
+                queue, unknown = queue_from(self._cluster, record, nodes=by_name, jobs=by_queue)
             except ValueError as error:
-                problems.append(quarantined(report.query, error, line=number))
+                problems.append(quarantined(report.query, error, line=number, subject=name))
+                continue
+            if unknown is not None:
+                problems.append(unknown_state(report.query, escape_text(unknown), line=number, subject=queue.name, field="open"))
+            queues.append(queue)
         return Answer(records=tuple(queues), problems=tuple(problems))
 
     def _ended_fallback(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
-        """`scontrol show job`, which has no nonce: answers are counted against questions, and what was not asked for is kept out."""
+        """`scontrol show job`, which has no nonce: answers are counted against questions, and what was not asked for is kept out.
+
+        A newline in a name cuts its record in two, and the second half may claim the id of a job that is gone and was asked for too.
+        The first half is no job with an owner, but it did answer a question, so the count shows that one answer is too many.
+        """
         unknown = len(_UNKNOWN_ID.findall(report.stderr.decode("utf-8", "replace")))
         only_unknown = all(_UNKNOWN_ID.search(line) for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip())
         if report.exit_status != 0 and not (unknown and only_unknown):
@@ -175,10 +192,11 @@ class SlurmScheduler:
         for number, record in blocks_of(lines_of(report), "JobId="):
             raw_id = _first(_RAW_ID, record)
             try:
-                read = job_from_scontrol(self._cluster, record)
+                read = job_from_scontrol(self._cluster, record, utc=says_utc(report))
                 answered.add(_question(read[0], raw_id, job_ids))
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=raw_id))
+                answered.update({raw_id} & set(job_ids))
             else:
                 reads.append((number, read[0].job_id, read))
         if job_ids and len(answered) + unknown > len(set(job_ids)):
@@ -239,8 +257,8 @@ def _blocks_with(lines: Sequence[str], separator: str) -> Iterator[tuple[int, st
         yield start, "\n".join(block)
 
 
-def _read_squeue(cluster: str, record: str, elapsed: str) -> JobRead:
-    return job_from_squeue(cluster, record.split("|", len(SQUEUE_HEADER) - 1), elapsed)
+def _read_squeue(cluster: str, record: str, elapsed: str, *, utc: bool) -> JobRead:
+    return job_from_squeue(cluster, record.split("|", len(SQUEUE_HEADER) - 1), elapsed, utc=utc)
 
 
 def _answer(report: Report, reads: Sequence[tuple[int, str, JobRead]], problems: list[Problem], *, unique: bool) -> Answer[Job]:

@@ -16,7 +16,7 @@ from hpcbridge.model.jobs import Job, Phase
 from hpcbridge.model.nodes import Availability, Node, validate_node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.notation import NOTHING, expand_hosts, parse_count, parse_duration, parse_resources, parse_size
-from hpcbridge.schedulers.slurm_states import node_availability
+from hpcbridge.schedulers.slurm_states import kept_for_some, node_availability
 
 _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
 _REASON = re.compile(r"Reason=(.*?)(?: \[[^\[\]@]{0,64}@[^\[\]@]{1,32}\])?\s*\Z", re.DOTALL)
@@ -54,35 +54,42 @@ def node_from(cluster: str, record: str) -> tuple[Node, bool]:
     return node, known
 
 
-def queue_from(cluster: str, record: str, *, nodes: Mapping[str, Node] | None, jobs: Mapping[str, tuple[int, int]] | None) -> Queue:
-    """One queue. `nodes` by name, `jobs` as (queued, running) by queue, each None if its report is not there."""
+JobCounts = Mapping[str, tuple[int | None, int]]
+"""Queued and running jobs by queue; queued is None where a range of unknown length waits."""
+_CLOSED = frozenset({"DOWN", "DRAIN", "INACTIVE"})
+
+
+def queue_from(cluster: str, record: str, *, nodes: Mapping[str, Node] | None, jobs: JobCounts | None) -> tuple[Queue, str | None]:
+    """One queue, and its state where that is no known word. `nodes` by name; None if the report of nodes or jobs is not there."""
     fields = _fields(record)
     name = escape_text(_required(fields, "PartitionName"), limit=64)
     names = expand_hosts(fields.get("Nodes", ""))
     members = None if nodes is None or any(node not in nodes for node in names) else [nodes[node] for node in names]
     queued, running = (None, None) if jobs is None else jobs.get(name, (0, 0))
+    state = _required(fields, "State")
     resources = parse_resources(fields.get("TRES", ""))
     cores_total = parse_count(_required(fields, "TotalCPUs"))
-    return Queue(
+    queue = Queue(
         cluster=cluster,
         name=name,
-        open=_required(fields, "State") == "UP",
+        open=state == "UP",
         nodes=names,
         cores_total=cores_total,
         cores_used=None if members is None else sum(node.cores_used or 0 for node in members),
         cores_available=None if members is None else sum(_free_cores(node) for node in members),
         gpus_total=_gpus_of(members, resources),
-        gpus_used=None if members is None else sum(node.gpus_used or 0 for node in members),
+        gpus_used=None if members is None else _total([node.gpus_used for node in members]),
         jobs_queued=queued,
         jobs_running=running,
         max_cores=_max_cores(fields, cores_total, members),
         max_walltime_seconds=parse_duration(_required(fields, "MaxTime")),
     )
+    return queue, None if queue.open or state in _CLOSED else state
 
 
-def jobs_by_queue(jobs: Sequence[Job]) -> Mapping[str, tuple[int, int]]:
+def jobs_by_queue(jobs: Sequence[Job]) -> JobCounts:
     """Queued and running jobs of each queue: a pending range counts its members, a job that may start in two queues waits in both."""
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int | None, int]] = {}
     for job in jobs:
         phase = job.phase
         if phase not in (Phase.QUEUE, Phase.RUN) or job.queue is None:
@@ -90,10 +97,21 @@ def jobs_by_queue(jobs: Sequence[Job]) -> Mapping[str, tuple[int, int]]:
         for name in job.queue.split(","):
             queued, running = counts.get(name, (0, 0))
             if phase is Phase.QUEUE:
-                counts[name] = (queued + (1 if job.array_pending is None else job.array_pending), running)
+                counts[name] = (_total([queued, _waiting(job)]), running)
             else:
                 counts[name] = (queued, running + 1)
     return counts
+
+
+def _waiting(job: Job) -> int | None:
+    pending_range = job.array_job_id is not None and job.array_index is None
+    return job.array_pending if pending_range else 1
+
+
+def _total(figures: Sequence[int | None]) -> int | None:
+    """The sum, None where one of them is not known."""
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if len(known) == len(figures) else None
 
 
 def _fields(text: str) -> Mapping[str, str]:
@@ -127,12 +145,15 @@ def _memory(fields: Mapping[str, str], key: str) -> int | None:
 
 
 def _gpus(gres: str | None) -> tuple[int | None, str | None]:
-    """Count and type of `gpu:a100:2(S:0-1),shard:8`; a node that lists no GPU has none, one that lists nothing is unknown."""
+    """Count and type of `gpu:a100:2(S:0-1),shard:8`; a node that lists no GPU has none, one that lists nothing is unknown.
+
+    A GPU without a type may stand as `gpu:(null):2(IDX:0-1)` among those in use.
+    """
     if gres is None:
         return None, None
     total = 0
     types: list[str] = []
-    for item in _PARENTHESES.sub("", gres).split(","):
+    for item in _PARENTHESES.sub("", gres.replace(":(null):", ":")).split(","):
         match = _GRES_GPU.match(item)
         if match:
             total += parse_count(match.group(2))
@@ -145,16 +166,17 @@ def _gpus(gres: str | None) -> tuple[int | None, str | None]:
 
 
 def _gpus_used(fields: Mapping[str, str], resources: Mapping[str, str], gpus_total: int | None) -> int | None:
-    """From `GresUsed`; 26.05 leaves it out for nodes without GPUs."""
+    """From `GresUsed`; 26.05 leaves it out for nodes without GPUs. Else from the allocated resources, where GPUs are counted there."""
     if "GresUsed" in fields:
         return _gpus(fields["GresUsed"])[0]
     if "gres/gpu" in resources:
         return parse_count(resources["gres/gpu"])
-    return 0 if gpus_total == 0 else None
+    counted = "gres/gpu" in parse_resources(fields.get("CfgTRES", ""))
+    return 0 if gpus_total == 0 or counted else None
 
 
 def _free_cores(node: Node) -> int:
-    if node.availability is not Availability.UP:
+    if node.availability is not Availability.UP or kept_for_some(node.native_state):
         return 0
     return max(0, (node.cores_total or 0) - (node.cores_used or 0))
 
@@ -163,7 +185,7 @@ def _gpus_of(members: Sequence[Node] | None, resources: Mapping[str, str]) -> in
     """GPUs stand in the resources of a partition only where the site counts them."""
     if "gres/gpu" in resources:
         return parse_count(resources["gres/gpu"])
-    return None if members is None else sum(node.gpus_total or 0 for node in members)
+    return None if members is None else _total([node.gpus_total for node in members])
 
 
 def _max_cores(fields: Mapping[str, str], cores_total: int, members: Sequence[Node] | None) -> int | None:

@@ -4,11 +4,12 @@
 
 A record that cannot be true raises ValueError naming what is wrong; the caller quarantines it. Rules that hold for all three:
 an estimated start or end is not a start or end, a job without nodes never started, a limit of 365 days on a job that has started
-stands for "no limit", and codes are believed only of jobs that ended by themselves.
+(also before it was requeued) stands for "no limit", and codes are believed only of jobs that ended by themselves.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -34,6 +35,7 @@ SACCT_HEADER = (
 """Columns of `ended`; a site's script that asks for other ones is refused as unreadable."""
 
 _JOB_ID = re.compile(r"(\d{1,10})(?:_(\d{1,10})|_\[([0-9,:%.-]+)\]|\+(\d{1,10}))?\Z", re.ASCII)
+_DATE_TIME = re.compile(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\Z", re.ASCII)
 _NO_TEXT = frozenset({"", "(null)", "N/A"})
 _UNLIMITED_SECONDS = 365 * 24 * 3600
 _MAX_SECONDS = 253_402_300_799
@@ -42,8 +44,8 @@ JobRead = tuple[Job, bool]
 """A job and whether its state is a known word."""
 
 
-def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRead:
-    """From the 28 columns after the nonce and the elapsed time before it."""
+def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str, *, utc: bool = False) -> JobRead:
+    """From the 28 columns after the nonce and the elapsed time before it. With `utc`, times may also be dates and times of UTC."""
     _check_columns(columns, SQUEUE_HEADER)
     (job_id, _raw_id, _array_job_id, _array_task, _het_job_id, _het_offset, owner, account, queue, native_state, reason, submitted,
      _eligible, started, ended, limit, cpus, node_count, node_list, resources, per_node, per_job, per_task, _min_memory, exit_text,
@@ -62,7 +64,7 @@ def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRe
         started=started,
         ended=ended,
         elapsed_seconds=parse_duration(elapsed),
-        limit_seconds=parse_duration(limit),
+        limit_seconds=_limit(limit),
         cores=parse_count(cpus),
         node_count=node_count,
         node_list=node_list,
@@ -70,10 +72,11 @@ def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str) -> JobRe
         requested=(per_node, per_job, per_task),
         exit_text=exit_text,
         restarts=parse_count(restarts),
+        utc=utc,
     )
 
 
-def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
+def job_from_sacct(cluster: str, columns: Sequence[str], *, utc: bool = False) -> JobRead:
     """From the 23 columns of `ended`. Live words become UNDETERMINED: sacct said PENDING while a job ran."""
     _check_columns(columns, SACCT_HEADER)
     (job_id, raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
@@ -95,13 +98,15 @@ def job_from_sacct(cluster: str, columns: Sequence[str]) -> JobRead:
         ended=ended,
         elapsed_seconds=_integer(elapsed),
         limit_seconds=int(limit) * 60 if limit.isdecimal() and len(limit) < 12 else None,
-        cores=parse_count(resources["cpu"]) if "cpu" in resources else _integer(allocated_cpus),
+        # 0 CPUs and no resources: slurmdbd has not heard of the start yet (recorded: 22.05.8/reused-ids job 1)
+        cores=parse_count(resources["cpu"]) if "cpu" in resources else _integer(allocated_cpus) or None,
         node_count=node_count,
         node_list=node_list,
         resources=resources,
         requested=None,
         exit_text=exit_text,
         restarts=None,
+        utc=utc,
         believes_live=False,
     )
 
@@ -115,7 +120,7 @@ _SCONTROL_REASON = re.compile(r" Reason=(.*?) Dependency=", re.DOTALL)
 _SCONTROL_GPUS = re.compile(r" TresPer(?:Node|Job|Task)=(\S+)")
 
 
-def job_from_scontrol(cluster: str, record: str) -> JobRead:
+def job_from_scontrol(cluster: str, record: str, *, utc: bool = False) -> JobRead:
     """From one record of `ended_fallback`.
 
     Name, command and comments are a stranger's and may imitate every field, so only what stands between the one genuine block of
@@ -153,6 +158,7 @@ def job_from_scontrol(cluster: str, record: str) -> JobRead:
         requested=tuple(_SCONTROL_GPUS.findall(record)),
         exit_text=fields.get("ExitCode", ""),
         restarts=_integer(fields.get("Restarts", "")),
+        utc=utc,
     )
 
 
@@ -222,6 +228,7 @@ def _job(
     requested: Sequence[str] | None,
     exit_text: str,
     restarts: int | None,
+    utc: bool,
     believes_live: bool = True,
 ) -> JobRead:
     match = _JOB_ID.match(job_id)
@@ -234,9 +241,9 @@ def _job(
     phase = state.phase
     nodes = () if phase is Phase.QUEUE else expand_hosts(node_list)
     code, signal = exit_of(native_state, exit_text) if state.ended else (None, None)
-    if phase is not Phase.QUEUE and limit_seconds == _UNLIMITED_SECONDS:
+    if (phase is not Phase.QUEUE or restarts) and limit_seconds == _UNLIMITED_SECONDS:
         limit_seconds = None
-    submitted_at = _instant(submitted)
+    submitted_at = _instant(submitted, utc=utc)
     if submitted_at is None:
         raise ValueError("no submit time")
     gpus, gpu_type = gpus_of(resources, None if requested is None else tuple(requested), node_count)
@@ -262,8 +269,8 @@ def _job(
         memory_bytes=parse_size(resources["mem"], unit="M") if "mem" in resources else None,
         nodes=nodes,
         submitted_at=submitted_at,
-        started_at=_instant(started) if nodes else None,
-        ended_at=_instant(ended) if state.ended else None,
+        started_at=_instant(started, utc=utc) if nodes else None,
+        ended_at=_instant(ended, utc=utc) if state.ended else None,
         wall_seconds=None if phase is Phase.QUEUE else elapsed_seconds,
         walltime_limit_seconds=limit_seconds,
         exit_code=code,
@@ -275,10 +282,12 @@ def _job(
 
 
 @lru_cache(maxsize=16384)
-def _instant(text: str) -> Instant | None:
-    """Seconds since the epoch (SLURM_TIME_FORMAT=%s); a time without a zone would be a guess and is refused."""
+def _instant(text: str, *, utc: bool) -> Instant | None:
+    """Seconds since the epoch (SLURM_TIME_FORMAT=%s), or a date and time if these are UTC; without a zone they are refused, not guessed."""
     if text in NOTHING:
         return None
+    if utc and _DATE_TIME.match(text):
+        return instant_from_seconds(int(datetime.datetime.fromisoformat(f"{text}+00:00").timestamp()))
     if not text.isdecimal() or not text.isascii() or int(text) > _MAX_SECONDS:
         raise ValueError(f"{text[:40]!r} is not a time in seconds")
     return instant_from_seconds(int(text))

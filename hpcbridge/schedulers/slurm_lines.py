@@ -48,6 +48,11 @@ def complains(report: Report) -> bool:
     return bool(_ERROR.search(stderr_of(report)))
 
 
+def says_utc(report: Report) -> bool:
+    """True if the command itself fixed the zone, so that times it printed as text are UTC."""
+    return "TZ=UTC" in report.argv
+
+
 def lines_of(report: Report) -> list[str]:
     """The lines, undecodable bytes as surrogates. Empty output or a last line without its end means: cut off, or nothing known."""
     if not report.stdout:
@@ -84,8 +89,9 @@ def blocks_of(lines: Sequence[str], first_key: str) -> Iterator[tuple[int, str]]
             block.append(line)
         elif line.strip():
             raise ReportUnreadable(f"does not begin with {first_key}", line_number=number, line=escape_text(line))
-    if block:
-        yield start, "\n".join(block).rstrip("\n ")
+    if not block:
+        raise ReportUnreadable("only empty lines were printed, which does not prove that there is nothing", line_number=1, line="")
+    yield start, "\n".join(block).rstrip("\n ")
 
 
 def quarantined(query: str, error: Exception, *, line: int, subject: str | None = None, field: str | None = None) -> Problem:

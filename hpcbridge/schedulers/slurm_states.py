@@ -38,7 +38,10 @@ STATES: dict[str, tuple[JobState, Outcome | None]] = {
     "BOOT_FAIL": (JobState.FAILED, Outcome.BOOT_FAILED),
     "REVOKED": (JobState.FAILED, Outcome.REVOKED),
 }
-"""Job states (squeue(1), JOB STATE CODES). A flag joined by `+` or `,` is looked up in the same table."""
+"""Job states of interfaces.md section 1, a flag joined by `+` or `,` is looked up in the same table.
+
+Two words of squeue(1), JOB STATE CODES, are left out there and so become UNDETERMINED: RESV_DEL_HOLD and REQUEUE_FED.
+"""
 
 _HELD_REASONS = frozenset({"JobHeldUser", "JobHeldAdmin"})
 # recorded: 22.05.8/zoo job 56 prints PENDING with this reason after `scontrol requeuehold`
@@ -60,6 +63,8 @@ def job_state(native_state: str, reason: str) -> tuple[JobState, Outcome | None,
     flags = [word for word in words[1:] if word in _ALIVE_FLAGS]
     state, outcome = STATES[flags[0] if flags else words[0]]
     if state is JobState.QUEUED:
+        # scontrol joins the words of a reason by underscores (recorded: 22.05.8/fallback job 31)
+        reason = reason.replace("_", " ")
         if reason in _HELD_REASONS:
             state = JobState.QUEUED_HELD
         elif reason in _REQUEUED_HELD_REASONS or "REQUEUE_HOLD" in words or "SPECIAL_EXIT" in words:
@@ -101,15 +106,15 @@ def _split_exit(text: str) -> tuple[int, int]:
     return code, signal
 
 
-NODE_STATES = frozenset({"IDLE", "MIXED", "ALLOCATED", "DOWN", "ERROR", "FAIL", "FUTURE", "UNKNOWN", "DRAIN", "INVALID"})
+NODE_STATES = frozenset({"IDLE", "MIXED", "ALLOCATED", "DOWN", "ERROR", "FAIL", "FUTURE", "UNKNOWN", "DRAIN", "INVALID", "INVAL"})
 """Base states of a node (sinfo(1), NODE STATE CODES, and `scontrol show node`)."""
 
 NODE_FLAGS = frozenset(
     {
-        "BLOCKED", "CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "EXTERNAL", "FAIL", "INVALID_REG",
-        "MAINTENANCE", "NOT_RESPONDING", "PERFCTRS", "PLANNED", "POWERED_DOWN", "POWERING_DOWN", "POWERING_UP", "POWER_DOWN",
-        "POWER_DRAIN", "POWER_UP", "REBOOT_CANCEL", "REBOOT_ISSUED", "REBOOT_REQUESTED", "RESERVED", "RESUME", "UNDRAIN",
-        "UPDATE",
+        "BLOCKED", "CANCEL_REBOOT", "CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "EXTERNAL", "FAIL",
+        "INVALID_REG", "MAINTENANCE", "NOT_RESPONDING", "PERFCTRS", "PLANNED", "POWERED_DOWN", "POWERING_DOWN", "POWERING_UP",
+        "POWER_DOWN", "POWER_DRAIN", "POWER_UP", "REBOOT_CANCEL", "REBOOT_ISSUED", "REBOOT_REQUESTED", "RESERVED", "RESUME",
+        "UNDRAIN", "UPDATE",
     }
 )  # fmt: skip
 """Flags after `+`. A node that is powered down to save energy takes work: Slurm starts it for a job."""
@@ -121,23 +126,22 @@ _SUFFIXES = {
     "%": "POWERING_DOWN",
     "!": "POWER_DOWN",
     "$": "MAINTENANCE",
-    "@": "REBOOT_ISSUED",
-    "^": "REBOOT_REQUESTED",
+    "@": "REBOOT_REQUESTED",
+    "^": "REBOOT_ISSUED",
     "-": "PLANNED",
 }
 _DEAD = frozenset({"INVALID_REG", "REBOOT_ISSUED"})
 _SAVING_ENERGY = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWERING_UP", "POWER_UP"})
 _LEAVING = frozenset({"DRAIN", "FAIL", "POWER_DRAIN"})
+_NOT_FOR_ALL = frozenset({"MAINTENANCE", "RESERVED", "BLOCKED"})
 
 
 def node_availability(native_state: str, *, cores_used: int | None) -> tuple[Availability, bool]:
-    """Whether a node takes work, from its state with all flags, and whether every word of it is known."""
-    words = native_state.split("+")
-    base = words[0]
-    flags = set(words[1:])
-    while base and base[-1] in _SUFFIXES:
-        flags.add(_SUFFIXES[base[-1]])
-        base = base[:-1]
+    """Whether a node takes work, from its state with all flags, and whether every word of it is known.
+
+    A flag nobody knows may mean anything, so such a node is not called UP.
+    """
+    base, flags = _base_and_flags(native_state)
     known = base in NODE_STATES and flags <= NODE_FLAGS
     silent = "NOT_RESPONDING" in flags and not flags & _SAVING_ENERGY
     if base in {"DOWN", "ERROR", "FUTURE", "INVALID"} or flags & _DEAD or silent:
@@ -145,6 +149,20 @@ def node_availability(native_state: str, *, cores_used: int | None) -> tuple[Ava
     if flags & _LEAVING or base in _LEAVING:
         occupied = bool(cores_used) or base in {"ALLOCATED", "MIXED"} or "COMPLETING" in flags
         return (Availability.DRAINING if occupied else Availability.DRAINED), known
-    if base not in NODE_STATES or base == "UNKNOWN":
+    if not known or base == "UNKNOWN":
         return Availability.UNKNOWN, known
     return Availability.UP, known
+
+
+def kept_for_some(native_state: str) -> bool:
+    """True for a node that is UP but reserved, in maintenance or blocked by another job: its free cores are not for everyone."""
+    return bool(_base_and_flags(native_state)[1] & _NOT_FOR_ALL)
+
+
+def _base_and_flags(native_state: str) -> tuple[str, set[str]]:
+    words = native_state.split("+")
+    base, flags = words[0], set(words[1:])
+    while base and base[-1] in _SUFFIXES:
+        flags.add(_SUFFIXES[base[-1]])
+        base = base[:-1]
+    return base, flags
