@@ -20,7 +20,15 @@ from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.report import About, Answer, Problem, Report
 from hpcbridge.schedulers.slurm_cluster import jobs_by_queue, node_from, queue_from
-from hpcbridge.schedulers.slurm_jobs import SACCT_HEADER, SQUEUE_HEADER, JobRead, job_from_sacct, job_from_scontrol, job_from_squeue
+from hpcbridge.schedulers.slurm_jobs import (
+    SACCT_HEADER,
+    SQUEUE_HEADER,
+    JobRead,
+    job_from_sacct,
+    job_from_scontrol,
+    job_from_squeue,
+    lacks_owner,
+)
 from hpcbridge.schedulers.slurm_lines import (
     blocks_of,
     check_header,
@@ -175,8 +183,8 @@ class SlurmScheduler:
     def _ended_fallback(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
         """`scontrol show job`, which has no nonce: answers are counted against questions, and what was not asked for is kept out.
 
-        A newline in a name cuts its record in two, and the second half may claim the id of a job that is gone and was asked for too.
-        The first half is no job with an owner, but it did answer a question, so the count shows that one answer is too many.
+        A newline in a name cuts its record in two, and the second half may claim to be a job that is gone and was asked for too. So
+        what follows a first half is not believed, and a first half counts as an answer.
         """
         unknown = len(_UNKNOWN_ID.findall(report.stderr.decode("utf-8", "replace")))
         only_unknown = all(_UNKNOWN_ID.search(line) for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip())
@@ -189,8 +197,14 @@ class SlurmScheduler:
         reads: list[tuple[int, str, JobRead]] = []
         problems: list[Problem] = []
         answered: set[str] = set()
+        cut = False
         for number, record in blocks_of(lines_of(report), "JobId="):
             raw_id = _first(_RAW_ID, record)
+            continues, cut = cut, lacks_owner(record)
+            if continues:
+                error = ValueError("continues a record with a newline in its name")
+                problems.append(quarantined(report.query, error, line=number, subject=raw_id))
+                continue
             try:
                 read = job_from_scontrol(self._cluster, record, utc=says_utc(report))
                 answered.add(_question(read[0], raw_id, job_ids))

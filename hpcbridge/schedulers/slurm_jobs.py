@@ -162,6 +162,11 @@ def job_from_scontrol(cluster: str, record: str, *, utc: bool = False) -> JobRea
     )
 
 
+def lacks_owner(record: str) -> bool:
+    """True for the first half of a record that a newline in its name cut in two: owner and group always follow the name."""
+    return not _SCONTROL_OWNER.search(record)
+
+
 def _fields(text: str) -> Mapping[str, str]:
     """Words `key=value`; the first of a name counts, and a missing one is a broken record."""
     fields: dict[str, str] = {}

@@ -327,16 +327,34 @@ def test_the_fallback_counts_answers_against_questions() -> None:
         SlurmScheduler("c1").ended(scontrol(shown("7", tail=f" Comment=x\n{shown('9')}"), stderr=UNKNOWN_ID, exit_status=1), ["7", "9"])
 
 
-def test_a_name_with_a_newline_does_not_answer_for_a_job_that_is_gone() -> None:
-    """The second half of the record of job 7 claims to be job 5, which was asked for too and is gone."""
-    cut = shown("7", name="x\nJobId=5 JobName=y")
+CUT = shown("7", name="x\nJobId=5 JobName=y")
+"""The second half of the record of job 7 claims to be job 5."""
+
+
+@pytest.mark.parametrize(
+    ("report", "asked", "known"),
+    [
+        (scontrol(CUT, stderr=UNKNOWN_ID, exit_status=1), ["5", "7"], []),
+        (scontrol(shown("5"), CUT), ["5", "7"], ["5"]),
+        (scontrol(CUT, shown("9")), [], ["9"]),
+    ],
+)
+def test_a_name_with_a_newline_does_not_answer_for_another_job(report: Report, asked: list[str], known: list[str]) -> None:
+    answer = SlurmScheduler("c1").ended(report, asked)
+    assert [job.job_id for job in answer.records] == known
+    assert kinds(answer) == [(ProblemKind.QUARANTINED, "7"), (ProblemKind.QUARANTINED, "5")]
+
+
+def test_a_name_with_two_newlines_gives_one_answer_too_many() -> None:
+    twice = shown("7", name=f"x\n{shown('5')}\nJobId=6 JobName=y")
     with pytest.raises(ReportUnreadable, match="2 ids answered and 1 unknown of 2"):
-        SlurmScheduler("c1").ended(scontrol(cut, stderr=UNKNOWN_ID, exit_status=1), ["5", "7"])
-    answer = SlurmScheduler("c1").ended(scontrol(shown("5"), cut), ["5", "7"])
-    assert answer.records == ()
-    assert kinds(answer) == [(ProblemKind.QUARANTINED, subject) for subject in ("5", "7", "5")]
-    answer = SlurmScheduler("c1").ended(scontrol(cut), ["7"])
-    assert answer.records == ()
+        SlurmScheduler("c1").ended(scontrol(twice, stderr=UNKNOWN_ID, exit_status=1), ["6", "7"])
+
+
+def test_believing_what_follows_a_cut_record_lets_the_forgery_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: the missing owner of the first half keeps it out."""
+    monkeypatch.setattr(slurm, "lacks_owner", lambda record: not record)
+    assert [job.job_id for job in SlurmScheduler("c1").ended(scontrol(CUT), []).records] == ["5"]
 
 
 def test_the_fallback_tells_that_a_requeued_job_is_held() -> None:
