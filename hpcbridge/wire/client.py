@@ -108,11 +108,12 @@ class LedgerClient:
         failure: LedgerUnavailable | None = None
         for _ in self._endpoints:
             connection = self._connected()
+            answered = connection.answered
             try:
                 return attempt(connection)
             except LedgerUnavailable as error:
                 failure = failure or error
-                self._give_up(connection)
+                self._give_up(connection, answered=answered)
         raise failure or LedgerUnavailable("no endpoint was tried")
 
     def _connected(self) -> _Connection:
@@ -123,9 +124,13 @@ class LedgerClient:
                 self._connection = _Connection(self._endpoints[self._current], self._identity)
             return self._connection
 
-    def _give_up(self, connection: _Connection) -> None:
-        """Turns to the next endpoint; with only one, its channel stays and connects again by itself."""
-        if len(self._endpoints) == 1:
+    def _give_up(self, connection: _Connection, *, answered: bool) -> None:
+        """Turns to the next endpoint. With only one, a channel that `answered` until now is given one more try.
+
+        A channel whose ledger was away is not used again: between calls nobody attends to it but gRPC's backup poller, every five
+        seconds, and a handshake in such steps ends in the ledger's time limit, for ever.
+        """
+        if len(self._endpoints) == 1 and answered:
             return
         with self._lock:
             if self._connection is not connection:
@@ -143,7 +148,7 @@ class _Connection:
         options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", endpoint.server_name))
         self._channel = grpc.secure_channel(endpoint.address, member_credentials(identity), options=options)
         self._stub: Any = ledger_pb2_grpc.LedgerStub(self._channel)  # type: ignore[no-untyped-call]
-        self._answered = False
+        self.answered = False
 
     def unary(self, method: str, request: Message, seconds: float) -> Any:
         try:
@@ -152,12 +157,12 @@ class _Connection:
             raise self.failure(error) from error
         except ValueError as error:
             raise _closed(error) from error
-        self._answered = True
+        self.answered = True
         return reply
 
     def probe(self, seconds: float) -> None:
         """Makes sure that somebody answers before a stream is opened: a stream would say so only later."""
-        if not self._answered:
+        if not self.answered:
             self.unary("GetCheckpoint", ledger_pb2.GetCheckpointRequest(), seconds)
 
     def stream(self, method: str, request: Any) -> Any:
@@ -169,7 +174,7 @@ class _Connection:
     def failure(self, error: grpc.RpcError) -> HpcbridgeError:
         failure = error_of(error, self.address)
         if isinstance(failure, LedgerUnavailable):
-            self._answered = False
+            self.answered = False
         return failure
 
     def close(self) -> None:
