@@ -18,6 +18,7 @@ from hpcbridge.identity.keys import public_bytes
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.sealing import seal
 from hpcbridge.identity.tokens import SECRET_BYTES, EnrolmentToken, make_token, token_digest
+from hpcbridge.ledger.closing import mark_closed
 from hpcbridge.ledger.highwater import HighWater, Mark
 from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.records import Group, Number, StoredEntry
@@ -72,6 +73,7 @@ def found(directory: Path, foundation: Foundation, *, at: Instant, random: Calla
     payload = encode(Payload(header=header, body=encode_body(genesis)))
     entry = _entry_zero(encode(seal(payload, PayloadType.GENESIS, node_key)), origin, at)
     root = _store(directory, entry)
+    mark_closed(directory / STORE_FILE)
     HighWater.create(directory / HIGH_WATER_FILE, Mark(size=1, root=root)).close()
     token = EnrolmentToken(
         address=foundation.enrolment_address, origin=origin, ca_fingerprint=fingerprint(authority.certificate), secret=secret

@@ -18,6 +18,7 @@ from hpcbridge.identity.keys import public_bytes
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.ledger.checks import SignedPrefix
+from hpcbridge.ledger.closing import mark_closed, take_mark
 from hpcbridge.ledger.highwater import HighWater, Mark, check_not_behind
 from hpcbridge.ledger.store import Store, StoreReader
 from hpcbridge.ledger.tiles import Tree
@@ -29,6 +30,7 @@ from hpcbridge.wire.generated import entries_pb2
 STORE_FILE = "ledger.db"
 HIGH_WATER_FILE = "high-water"
 KEYS = "keys"
+KEY_FILES = ("ca-key.pem", "ca.pem", "log-key.pem", "key.pem")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Keys:
 class OpenLedger:
     """Everything open and checked. The applier has `store`, the signer `prefix` and `high_water`, the tree its own reader."""
 
+    path: Path
     keys: Keys
     genesis: GenesisRecord
     node: Submitter
@@ -60,16 +63,18 @@ class OpenLedger:
     last_at: Instant
 
     def close(self) -> None:
-        """Closes all files."""
+        """Closes all files; from then on no byte of the store may change."""
         self.high_water.close()
         for reader in self.readers:
             reader.close()
         self.store.close()
+        mark_closed(self.path)
 
 
 def load_keys(directory: Path) -> Keys:
     """Reads the keys; ConfigError for a missing one, or one that others can read."""
     keys = KeyDirectory(directory / KEYS)
+    _check_complete(directory, keys)
     return Keys(authority=Authority.load(keys.path), log_key=keys.load_log_key(), node_key=keys.load_key())
 
 
@@ -87,7 +92,9 @@ def open_ledger(directory: Path) -> OpenLedger:
         high_water = HighWater.open(directory / HIGH_WATER_FILE)
         opened.append(high_water)
         check_not_behind(tree, high_water.mark)
+        take_mark(path)
         return OpenLedger(
+            path=path,
             keys=keys,
             genesis=genesis,
             node=_own_node(genesis, keys),
@@ -116,6 +123,17 @@ def rebuild_high_water(directory: Path, notes: Sequence[str]) -> Mark:
         check_not_behind(Tree(store), mark)
     HighWater.create(directory / HIGH_WATER_FILE, mark).close()
     return mark
+
+
+def _check_complete(directory: Path, keys: KeyDirectory) -> None:
+    if not (directory / STORE_FILE).exists() and not keys.path.exists():
+        raise ConfigError(
+            f"{directory}: there is no ledger",
+            hint="make one: hpcbridge-ledgerd init --origin NAME; or name its directory in [store] of ledgerd.toml or with --directory",
+        )
+    missing = [name for name in KEY_FILES if not (keys.path / name).exists()]
+    if missing:
+        raise ConfigError(f"{keys.path}: no {', '.join(missing)}", hint="bring back the keys of this ledger; no others will do")
 
 
 def _check_genesis(store: Store, keys: Keys) -> GenesisRecord:

@@ -52,6 +52,7 @@ def grown(new_ledger: Callable[..., LedgerSimulator], tmp_path: Path) -> tuple[L
 def restore(older: Path, directory: Path, *names: str) -> None:
     for name in ("ledger.db-wal", "ledger.db-shm"):
         (directory / name).unlink(missing_ok=True)
+    (directory / "ledger.db.closed").unlink()
     for name in names:
         shutil.copy2(older / name, directory / name)
 
@@ -115,6 +116,31 @@ def test_a_store_with_one_byte_changed_does_not_start(grown: tuple[LedgerSimulat
     connection.close()
     with pytest.raises(IntegrityError, match="check of the"):
         ledger.start()
+
+
+def test_any_byte_changed_while_it_was_stopped_is_found(
+    grown: tuple[LedgerSimulator, Author, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that means nothing to SQLite. Control: no check of content sees that one, so after a crash it is not looked for."""
+    ledger = grown[0]
+    directory = ledger.config.store.directory
+    whole = ledger.store_path.read_bytes()
+    idle = next(place for place in range(len(whole) // 8192 * 8192 - 1, 0, -1) if not any(whole[place - 600 : place + 600]))
+    ledger.store_path.write_bytes(whole[:idle] + b"\x01" + whole[idle + 1 :])
+    with pytest.raises(IntegrityError, match="check of the file as it was closed"):
+        ledger.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "take_mark", lambda _path: None)
+        opened = opening.open_ledger(directory)
+        opened.high_water.close()
+        for reader in opened.readers:
+            reader.close()
+        opened.store.close()
+    ledger.store_path.write_bytes(whole)
+    ledger.start()
+    assert not (directory / "ledger.db.closed").exists()
+    ledger.stop()
+    assert (directory / "ledger.db.closed").exists()
 
 
 def test_lost_high_water_file(grown: tuple[LedgerSimulator, Author, Path, str]) -> None:
