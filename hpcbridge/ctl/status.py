@@ -23,6 +23,8 @@ _OLD_REPORT_MS = 15 * 60_000
 _OLD_SPOOL_MS = 10 * 60_000
 _NEARLY_FULL = 0.8
 _SHORT_CERTIFICATE_MS = 3_600_000
+_NEED_THE_LEDGER = ("gateway", "listener", "renewal")
+"""Workers that cannot do their work without a connection: said once, not once for each."""
 _QUERY_COLUMNS = (
     Column(title="QUERY"),
     Column(title="LAST REPORT"),
@@ -64,8 +66,10 @@ def findings(facts: Json, at: Instant) -> Iterator[Finding]:
     """What a sysadmin should look at, most urgent first; nothing if all is well."""
     yield from _ledger_findings(facts["ledger"], at)
     yield from _scheduler_findings(facts["scheduler"], at)
+    told = {query["name"] for query in facts["scheduler"]["queries"] if query.get("last_error")}
+    told |= set() if facts["ledger"]["connected"] else {"gateway", "listener"}
     for worker in facts["workers"]:
-        if not worker["healthy"]:
+        if not worker["healthy"] and worker["name"] not in told:
             yield Finding(
                 what=f"worker {worker['name']} is not healthy: {worker.get('last_error') or 'it does not answer'}",
                 todo="journalctl -u hpcbridged tells more; a restart does no harm: systemctl restart hpcbridged",
@@ -186,7 +190,7 @@ def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:
 
 def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:
     if not scheduler["reachable"]:
-        errors = [query["last_error"] for query in scheduler["queries"] if query.get("last_error")]
+        errors = [f"query {query['name']}: {query['last_error']}" for query in scheduler["queries"] if query.get("last_error")]
         yield Finding(
             what=f"{scheduler['name']} does not answer: {errors[0] if errors else 'no report yet'}",
             todo="run the script by hand to see: hpcbridgectl check",

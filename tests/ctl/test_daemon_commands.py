@@ -160,6 +160,15 @@ def test_status_in_one_screen(ctl: Callable[..., Result]) -> None:
     assert len(result.stdout.splitlines()) <= 24
 
 
+def test_a_missing_connection_is_said_once() -> None:
+    at = 1_795_349_592_000
+    facts = ctl_daemon.status(at)
+    facts["ledger"].update(connected=False, last_error="Connection refused")
+    for name in ("gateway", "listener"):
+        facts["workers"].append({"name": name, "healthy": False, "last_run_at": None, "failures": 3, "last_error": "Connection refused"})
+    assert len(list(findings(facts, at))) == 1
+
+
 def test_status_says_what_to_do(ctl: Callable[..., Result], handlers: Handlers) -> None:
     facts = ctl_daemon.status(now())
     facts["ledger"] |= {"connected": False, "last_error": "connection refused"}
