@@ -22,7 +22,6 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tests.bridge import BIN, ROOT, Bridge, wait_until
 from tests.private_slurm import PrivateSlurm, SlurmMissing
@@ -219,15 +218,17 @@ def verify(bridge: Bridge) -> bool:
 def say_how_to_look_around(slurm: PrivateSlurm, bridge: Bridge) -> None:
     """Commands to copy while everything is up."""
     title("KEEP=1: everything stays up until Ctrl-C. Look around from another terminal:")
-    table = Table.grid(padding=(0, 2))
-    ctl = "cd " + str(ROOT) + " && .venv/bin/hpcbridgectl"
-    table.add_row("sysadmin on the frontend", f"{ctl} --config {bridge.agent_config} status")
-    table.add_row("", f"{ctl} --config {bridge.agent_config} jobs list")
-    table.add_row("admin", f"{ctl} --identity {bridge.admin_identity} events --follow")
-    table.add_row("", f"{ctl} --identity {bridge.admin_identity} admin members")
-    table.add_row("user", f"SLURM_CONF={slurm.configuration} sbatch --wrap 'sleep 10'")
-    table.add_row("kill -9 at will", f"kill -9 {bridge.agent.pid if bridge.agent else ''}; {BIN}/hpcbridged --config {bridge.agent_config}")
-    console.print(table, soft_wrap=True)
+    ctl = f"{BIN}/hpcbridgectl"
+    agent = bridge.agent.pid if bridge.agent else 0
+    for who, command in (
+        ("sysadmin on the frontend", f"{ctl} --config {bridge.agent_config} status"),
+        ("", f"{ctl} --config {bridge.agent_config} jobs list"),
+        ("admin", f"{ctl} --identity {bridge.admin_identity} events --follow"),
+        ("", f"{ctl} --identity {bridge.admin_identity} admin members"),
+        ("user", f"SLURM_CONF={slurm.configuration} sbatch --wrap 'sleep 10'"),
+        ("kill -9 at will", f"kill -9 {agent}; {BIN}/hpcbridged --config {bridge.agent_config}"),
+    ):
+        console.print(f"  {who:<26}{command}", markup=False)
 
 
 def wait_for_interrupt(stopping: threading.Event) -> None:
