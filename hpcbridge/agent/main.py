@@ -33,10 +33,12 @@ from hpcbridge.daemon.supervisor import Supervisor
 from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.vitals import forbid_core_dumps, read_frontend
 from hpcbridge.daemon.worker import Worker
-from hpcbridge.errors import ConfigError, HpcbridgeError
+from hpcbridge.errors import ConfigError, HpcbridgeError, IdentityError
+from hpcbridge.identity.certificates import read_certificate, verify_issued
+from hpcbridge.identity.keys import public_bytes
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
-from hpcbridge.model.quantities import Instant
+from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.schedulers import SCHEDULERS
 from hpcbridge.schedulers.scripts import ScriptRunner
@@ -54,6 +56,7 @@ RENEWAL_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 60.0
 """However long something was down: ended jobs leave the scheduler's list after minutes."""
 _DAY_MS = 86_400_000
+_MIXED = "were files of two enrolments mixed? Restore all of one from a backup, or move the directory away and enrol again"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,7 +89,9 @@ def _run(config: AgentConfig) -> int:
     check_libraries()
     identity, profile = _identity(config)
     if config.scheduler.name not in SCHEDULERS:
-        raise ConfigError(f"[scheduler] name: {config.scheduler.name!r} is not one of {', '.join(SCHEDULERS)}")
+        raise ConfigError(
+            f"[scheduler] name = {config.scheduler.name[:40]!r} is no scheduler we know", hint=f"known are: {', '.join(sorted(SCHEDULERS))}"
+        )
     keep_ms = config.spool.keep_days * _DAY_MS
     with (
         Spool(config.spool_path, cluster=config.cluster.name, quota_bytes=config.spool.quota_bytes, keep_ms=keep_ms) as spool,
@@ -103,8 +108,18 @@ def _identity(config: AgentConfig) -> tuple[KeyDirectory, Profile]:
             f"{identity.path}: this frontend is not enrolled",
             hint=f"get a token from the ledger's admin, then: hpcbridgectl --identity {identity.path} enrol --installation NAME",
         )
-    identity.load_key()
-    return identity, identity.load_profile()
+    profile = identity.load_profile()
+    identity.load_log_public_key()
+    try:
+        facts = read_certificate(identity.load_certificate(), profile.origin)
+        verify_issued(facts, identity.load_authority())
+    except IdentityError as error:
+        raise IdentityError(f"{identity.path}: certificate.pem or ca.pem: {error}", hint=error.hint or _MIXED) from error
+    if facts.submitter != profile.submitter or facts.public_key != public_bytes(identity.load_key()):
+        raise ConfigError(f"{identity.path}: certificate.pem, key.pem and profile.json do not belong together", hint=_MIXED)
+    if facts.not_after_at <= _now():
+        logger.warning("certificate_expired not_after_at=%s renewed=soon", format_instant(facts.not_after_at))
+    return identity, profile
 
 
 def _endpoints(config: AgentConfig, profile: Profile) -> tuple[Endpoint, ...]:
@@ -180,15 +195,14 @@ class _Daemon:
             clock=_now,
             read_frontend=read_frontend,
             stored=self._wake_gateway,
+            came_back=self._ask_about,
         )
         self._workers = self._add_workers()
 
     def run(self) -> int:
         """Runs until stopped; the exit status."""
         self._register()
-        control = ControlServer(
-            self._config.control.socket, handlers(self._parts()), acting=ACTING, group=self._config.control.group
-        )
+        control = ControlServer(self._config.control.socket, handlers(self._parts()), acting=ACTING, group=self._config.control.group)
         control.start()
         closer = threading.Thread(target=self._end_streams, name="closer", daemon=True)
         closer.start()
@@ -256,6 +270,10 @@ class _Daemon:
 
     def _wake_gateway(self) -> None:
         self._gateway.wake()
+
+    def _ask_about(self) -> None:
+        """The scheduler may have come back as another version."""
+        self._workers["about"].hurry()
 
     def _renew_soon(self) -> None:
         self._renewal.soon()

@@ -54,8 +54,9 @@ class Monitor:
         clock: Callable[[], Instant],
         read_frontend: Callable[[], Frontend],
         stored: Callable[[], None],
+        came_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stored` is called when a sample waits to be sent."""
+        """`stored` is called when a sample waits to be sent, `came_back` when the scheduler answers again."""
         self._runner = runner
         self._scheduler = scheduler
         self._memory = memory
@@ -67,6 +68,7 @@ class Monitor:
         self._clock = clock
         self._read_frontend = read_frontend
         self._stored = stored
+        self._came_back = came_back
         self._told_states: set[str] = set()
         self._beat: Callable[[], None] = lambda: None
 
@@ -167,9 +169,12 @@ class Monitor:
 
     def set_reachable(self, *, reachable: bool) -> None:
         """Tells the ledger at once when the scheduler stops or begins to answer."""
+        was_away = self._observations.snapshot.reachable is False
         if self._observations.set_reachable(reachable=reachable):
             logger.log(logging.INFO if reachable else logging.WARNING, "scheduler_reachable value=%s", reachable)
             self.sample()
+        if reachable and was_away:
+            self._came_back()
 
     def run(self, query: str, arguments: Sequence[str]) -> Report:
         """Runs one script."""

@@ -207,7 +207,8 @@ def certificate_from_pem(pem: bytes) -> bytes:
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        raise IdentityError(f"not one certificate in PEM: {error}") from error
+        # What the library says of it is a link to its own documentation.
+        raise IdentityError("not one certificate in PEM") from error
     return certificate.public_bytes(serialization.Encoding.DER)
 
 

@@ -31,6 +31,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _MAX_FILE_BYTES = 65_536
 _ENROL = "enrol first: hpcbridgectl enrol"
+_RESTORE = "restore it from a backup of this directory, or move the directory away and enrol again"
 _LOCK_PAUSE_SECONDS = 0.1
 
 
@@ -119,7 +120,7 @@ class KeyDirectory:
         try:
             key = serialization.load_pem_public_key(read_file(path))
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise ConfigError(f"{path}: not a public key in PEM: {error}") from error
+            raise ConfigError(f"{path}: not a public key in PEM", hint=_RESTORE) from error
         if not isinstance(key, ed25519.Ed25519PublicKey):
             raise ConfigError(f"{path}: not an Ed25519 key")
         return key.public_bytes_raw()
@@ -274,7 +275,7 @@ def _load_private_key(path: Path) -> object:
     try:
         return serialization.load_pem_private_key(read_file(path, secret=True), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: not a private key in PEM without a password") from error
+        raise ConfigError(f"{path}: not a private key in PEM without a password", hint=_RESTORE) from error
 
 
 def _check_secret(path: Path, facts: os.stat_result) -> None:
