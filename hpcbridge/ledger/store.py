@@ -24,6 +24,7 @@ from hpcbridge.failpoints import reach
 from hpcbridge.ledger.checks import verify_content
 from hpcbridge.ledger.damage import check_failed
 from hpcbridge.ledger.durable import lock_file, sync_directory
+from hpcbridge.ledger.known import KnownKeys
 from hpcbridge.ledger.records import (
     MAX_ORDINAL,
     ORDINAL_BITS,
@@ -150,6 +151,7 @@ class Store(StoreReader):
         super().__init__(path, connection)
         self._lock_descriptor = lock
         self._states = _RecentStates(cached_states)
+        self._known = KnownKeys()  # of nothing, until `_verify` has read the state
         self._failed = False
         self._head = Head()
 
@@ -195,12 +197,12 @@ class Store(StoreReader):
 
     def state(self, key: str) -> bytes | None:
         """A value of the state, None if there is none."""
-        try:
-            return self._states.get(key)
-        except KeyError:
+        value = self._states.get(key)
+        if value is None and self._known.may_hold(key):
             value = super().state(key)
-            self._states.put(key, value)
-            return value
+            if value is not None:
+                self._states.put(key, value)
+        return value
 
     def append(self, group: Group) -> None:
         """Makes the group durable, all or nothing. IntegrityError if it does not follow the last one, StorageError if it cannot be kept."""
@@ -218,7 +220,11 @@ class Store(StoreReader):
         self._failed = False
         self._head = head
         for key, value in group.writes.items():
-            self._states.put(key, value)
+            if value is None:
+                self._states.drop(key)
+            else:
+                self._states.put(key, value)
+                self._known.add(key)
 
     def close(self) -> None:
         """Copies the write-ahead log back, closes the file and lets another process have it."""
@@ -253,8 +259,13 @@ class Store(StoreReader):
 
     def _all_fingerprints(self) -> Iterator[tuple[str, Iterator[int]]]:
         yield "number", map(number_fingerprint, self._connection.execute(_NUMBERS))
-        yield "state", (state_fingerprint(key, value) for key, value in self._connection.execute("SELECT key, value FROM state"))
+        self._known = KnownKeys(self._query("SELECT count(*) FROM state")[0][0])
+        yield "state", map(self._know, self._connection.execute("SELECT key, value FROM state"))
         yield "event", map(event_fingerprint, self._connection.execute(_EVENTS))
+
+    def _know(self, row: tuple[str, bytes]) -> int:
+        self._known.add(row[0])
+        return state_fingerprint(*row)
 
     def _replaced_fingerprints(self, group: Group) -> int:
         before = ((key, self.state(key)) for key in group.writes)
@@ -286,26 +297,30 @@ class Store(StoreReader):
 
 
 class _RecentStates:
-    """State values read or written lately (None: there is none), in two generations as in `tiles.py`."""
+    """State values read or written lately, in two generations as in `tiles.py`."""
 
     def __init__(self, bound: int) -> None:
         self._half = max(1, bound // 2)
-        self._young: dict[str, bytes | None] = {}
-        self._old: dict[str, bytes | None] = {}
+        self._young: dict[str, bytes] = {}
+        self._old: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes | None:
-        """KeyError if it is not known here."""
-        try:
-            return self._young[key]
-        except KeyError:
-            value = self._old[key]
-            self.put(key, value)
-            return value
+        """None if it is not known here."""
+        value = self._young.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is not None:
+                self.put(key, value)
+        return value
 
-    def put(self, key: str, value: bytes | None) -> None:
+    def put(self, key: str, value: bytes) -> None:
         if len(self._young) >= self._half and key not in self._young:
             self._old, self._young = self._young, {}
         self._young[key] = value
+
+    def drop(self, key: str) -> None:
+        self._young.pop(key, None)
+        self._old.pop(key, None)
 
 
 def _check_follows(group: Group, head: Head) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from hpcbridge.model.quantities import MAX_INSTANT, Instant
 
@@ -171,11 +172,16 @@ TEXT_LIMITS = {
 """Most characters of each free text of a job."""
 _COUNTS = ("array_pending", "cores", "gpus", "wall_seconds", "walltime_limit_seconds", "restarts", "array_index", "het_index")
 
+_TIMES = ("submitted_at", "started_at", "ended_at")
+_SHORTEST_LIMIT = min(TEXT_LIMITS.values())
+_texts_of, _counts_of, _times_of = attrgetter(*TEXT_LIMITS), attrgetter(*_COUNTS), attrgetter(*_TIMES)
+
 
 def validate_job(job: Job) -> None:
     """Raises ValueError, naming the field, for a job no honest parser produces.
 
-    Checked at the two doors where jobs enter: the end of a parser and the decoding of a signed body.
+    Checked at the two doors where jobs enter: the end of a parser and the decoding of a signed body. The ledger does it for every change
+    it takes, so what is usual is passed without naming fields, and only what is not is looked at again by name.
     """
     pattern = _PARSED_ID if job.incarnation is None else _JOB_ID  # a scheduler prints a pending range in full length
     if not pattern.match(job.job_id):
@@ -188,20 +194,30 @@ def validate_job(job: Job) -> None:
         raise ValueError(f"outcome {job.outcome} does not fit state {job.state}")
     if (job.state is JobState.DONE) is not (job.outcome is Outcome.COMPLETED):
         raise ValueError(f"outcome {job.outcome} does not fit state {job.state}")
-    for field, limit in TEXT_LIMITS.items():
-        text = getattr(job, field)
-        if text is not None and (len(text) > limit or not text.isprintable()):
-            raise ValueError(f"{field} is longer than {limit} characters or holds unprintable ones")
-    for field in _COUNTS:
-        count = getattr(job, field)
+    for text in _texts_of(job):
+        if text is not None and (len(text) > _SHORTEST_LIMIT or not text.isprintable()):
+            _check_texts(job)
+    for count in _counts_of(job):
         if count is not None and not 0 <= count < MAX_COUNT:
-            raise ValueError(f"{field} {count} is out of range")
+            _check_counts(job)
     if job.memory_bytes is not None and not 0 <= job.memory_bytes <= MAX_BYTES:
         raise ValueError(f"memory_bytes {job.memory_bytes} is out of range")
-    for moment in (job.submitted_at, job.started_at, job.ended_at):
+    for moment in _times_of(job):
         if moment is not None and not 0 <= moment <= MAX_INSTANT:
             raise ValueError(f"time {moment} is out of range")
     if job.exit_code is not None and not -1024 <= job.exit_code <= 1024:
         raise ValueError(f"exit_code {job.exit_code} is out of range")
     if job.exit_signal is not None and not 1 <= job.exit_signal <= 128:
         raise ValueError(f"exit_signal {job.exit_signal} is out of range")
+
+
+def _check_texts(job: Job) -> None:
+    for (field, limit), text in zip(TEXT_LIMITS.items(), _texts_of(job), strict=True):
+        if text is not None and (len(text) > limit or not text.isprintable()):
+            raise ValueError(f"{field} is longer than {limit} characters or holds unprintable ones")
+
+
+def _check_counts(job: Job) -> None:
+    for field, count in zip(_COUNTS, _counts_of(job), strict=True):
+        if count is not None and not 0 <= count < MAX_COUNT:
+            raise ValueError(f"{field} {count} is out of range")
