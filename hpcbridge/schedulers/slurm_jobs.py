@@ -81,7 +81,8 @@ def job_from_sacct(cluster: str, columns: Sequence[str], *, utc: bool = False) -
     _check_columns(columns, SACCT_HEADER)
     (job_id, raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
      _cpu_time, allocated_cpus, node_count, allocated, requested, node_list, owner, account, queue, name) = columns  # fmt: skip
-    if not raw_id.isdecimal() or (job_id.isdecimal() and job_id != raw_id):
+    base = job_id.partition("_[")[0]  # what waits of an array has the id of the array itself
+    if not raw_id.isdecimal() or (base.isdecimal() and base != raw_id):
         raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
     resources = parse_resources(allocated) or parse_resources(requested)
     return _job(
@@ -183,6 +184,8 @@ def _fields(text: str) -> Mapping[str, str]:
 def _scontrol_id(ids: Mapping[str, str | None]) -> str:
     if ids["ArrayTaskId"] is not None:
         task = ids["ArrayTaskId"]
+        if not task.isdecimal() and ids["JobId"] != ids["ArrayJobId"]:  # members that wait stand in the record of the array itself
+            raise ValueError(f"job id {str(ids['JobId'])[:40]!r} contradicts its parts")
         return f"{ids['ArrayJobId']}_{task}" if task.isdecimal() else f"{ids['ArrayJobId']}_[{task}]"
     if ids["HetJobOffset"] is not None:
         return f"{ids['HetJobId']}+{ids['HetJobOffset']}"

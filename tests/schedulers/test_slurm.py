@@ -357,6 +357,17 @@ def test_believing_what_follows_a_cut_record_lets_the_forgery_through(monkeypatc
     assert [job.job_id for job in SlurmScheduler("c1").ended(scontrol(CUT), []).records] == ["5"]
 
 
+def test_a_waiting_range_has_the_id_of_its_array() -> None:
+    record = shown("7", state="PENDING").replace("JobId=7 ", "JobId=7 ArrayJobId=7 ArrayTaskId=2-4,8%1 ArrayTaskThrottle=1 ")
+    (job,) = SlurmScheduler("c1").ended(scontrol(record), ["7"]).records
+    assert (job.job_id, job.array_pending) == ("7_[2-4,8%1]", 4)
+    answer = SlurmScheduler("c1").ended(scontrol(record.replace("ArrayJobId=7", "ArrayJobId=5")), ["5", "7"])
+    assert answer.records == ()
+    assert kinds(answer) == [(ProblemKind.QUARANTINED, "7")]
+    answer = SlurmScheduler("c1").ended(sacct({"JobID": "7_[2-4]", "JobIDRaw": "57"}, {"JobID": "57_[2-4]", "JobIDRaw": "57"}), [])
+    assert [job.job_id for job in answer.records] == ["57_[2-4]"]
+
+
 def test_the_fallback_tells_that_a_requeued_job_is_held() -> None:
     record = shown("7", state="PENDING").replace("Reason=None", "Reason=job_requeued_in_held_state").replace("NodeList=c1", "NodeList=")
     (job,) = SlurmScheduler("c1").ended(scontrol(record), ["7"]).records
