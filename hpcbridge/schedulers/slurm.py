@@ -49,6 +49,7 @@ _SETTING = re.compile(r"(\w+)\s*= (.*)")
 _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
 _UNKNOWN_ID = re.compile(r"Invalid job id specified|Job \S+ not found")
 _RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
+_STEP = re.compile(r"\d{1,10}\.(?:batch|extern|interactive|\d{1,10})\Z", re.ASCII)
 _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
 _QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
 
@@ -119,6 +120,8 @@ class SlurmScheduler:
         problems: list[Problem] = []
         for number, record in _blocks_with(lines, separator):
             columns = record.split(separator)
+            if _STEP.match(columns[1]):
+                continue  # a part of the job above it, listed where a site's script leaves out -X
             try:
                 read = job_from_sacct(self._cluster, columns, utc=says_utc(report))
                 _question(read[0], columns[1], job_ids)

@@ -311,6 +311,12 @@ def test_accounting_gives_each_run_and_no_live_state() -> None:
     assert answer.problems == ()
 
 
+def test_steps_are_no_jobs() -> None:
+    rows = [{"JobID": f"7{step}", "JobIDRaw": f"7{step}", "JobName": "batch"} for step in ("", ".batch", ".extern", ".0")]
+    answer = SlurmScheduler("c1").ended(sacct(*rows, {"JobID": "7_1.batch", "JobIDRaw": "8.batch"}), ["7"])
+    assert ([job.job_id for job in answer.records], answer.problems) == (["7"], ())
+
+
 def test_an_empty_answer_beside_an_error_proves_nothing() -> None:
     with pytest.raises(ScriptFailed):
         SlurmScheduler("c1").ended(sacct(stderr=b"sacct: error: Problem talking to the database\n"), ["7"])
