@@ -12,25 +12,25 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.numbers import LedgerNumbers, NewEpoch, decide
 from hpcbridge.agent.payloads import MAX_BODY_BYTES, WITH_ITEMS, acknowledgement_of, make_body, make_payload, match_leaf
+from hpcbridge.agent.recovery import LedgerRecord, confirm_incarnations
 from hpcbridge.agent.rows import Acknowledgement, NumberedPayload, WaitingItem
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.trust import Contradiction, Trust
-from hpcbridge.errors import BadData, ConfigError, HpcbridgeError, IntegrityError, LedgerUnavailable, Refused
+from hpcbridge.errors import BadData, ConfigError, HpcbridgeError, IntegrityError, LedgerUnavailable
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
 from hpcbridge.identity.sealing import seal
 from hpcbridge.model.entries import EntryOutcome, RejectionCode, RetryCode
-from hpcbridge.model.jobs import Job
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import MAX_ITEMS, EpochReason, EpochStart, Gap, Header, JobChange, PayloadType, Seen
+from hpcbridge.model.transactions import MAX_ITEMS, EpochReason, EpochStart, Gap, Header, PayloadType, Seen
 from hpcbridge.wire.client import LedgerClient, SubmitStream
-from hpcbridge.wire.convert import decode, encode, from_message
+from hpcbridge.wire.convert import encode
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 from hpcbridge.wire.receipts import open_leaf, read_receipt
 
@@ -44,7 +44,6 @@ ANSWER_SECONDS = 30.0
 BEAT_SECONDS = 1.0
 FLUSH_SECONDS = 3.0
 """How long a stop waits for what is on its way."""
-JOBS_PER_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,7 @@ class Session:
         self._log_key = desk.identity.load_log_public_key()
         note = (desk.spool.meta("checkpoint") or b"").decode()
         self._trust = Trust(desk.client, origin=desk.profile.origin, log_key=self._log_key, note=note)
+        self._record = LedgerRecord(desk.client, cluster=desk.cluster, beat=desk.beat)
         self._window = WINDOW
         self._in_flight: dict[bytes, NumberedPayload] = {}
         self._next = 1
@@ -126,8 +126,8 @@ class Session:
             try:
                 event = self._desk.events.get(timeout=BEAT_SECONDS)
             except queue.Empty:
-                silent += BEAT_SECONDS
-                if self._in_flight and silent >= ANSWER_SECONDS:
+                silent = silent + BEAT_SECONDS if self._in_flight else 0.0
+                if silent >= ANSWER_SECONDS:
                     raise LedgerUnavailable(f"no answer to {len(self._in_flight)} envelopes for {ANSWER_SECONDS:g} s") from None
                 continue
             silent = 0.0
@@ -246,13 +246,10 @@ class Session:
             return ()
         if self._desk.spool.meta("recover") is not None:
             self._recover()
-        batch = self._desk.spool.next_items(limit=MAX_ITEMS, max_bytes=MAX_BODY_BYTES)
+        batch = self._next_batch()
         if batch is None:
             return ()
         payload_type, items = batch
-        if any(item.unconfirmed for item in items):
-            self._confirm(items)
-            return self._pack()
         taken = items if payload_type in WITH_ITEMS else items[:1]
         body = make_body(payload_type, [item.content for item in taken], cluster=self._desk.cluster)
         numbers = self._desk.spool.chain.numbers()
@@ -260,49 +257,20 @@ class Session:
         self._desk.spool.chain.add_payload(payload, [item.row for item in taken], at=self._desk.clock())
         return (payload,)
 
-    # After a lost spool
-
-    def _confirm(self, items: Sequence[WaitingItem]) -> None:
-        """Asks for the highest incarnation on record of every id whose count began without knowing the ledger's."""
-        first: dict[str, Job] = {}
-        for item in items:
-            if item.unconfirmed and item.subject is not None and item.subject not in first:
-                first[item.subject] = decode(JobChange, item.content).job
-        for job_id, job in first.items():
-            self._desk.beat()
-            self._desk.memory.confirm(job, self._highest_on_ledger(job_id))
-
-    def _highest_on_ledger(self, job_id: str) -> Job | None:
-        request = ledger_pb2.GetJobRequest(cluster=self._desk.cluster, job_id=job_id, incarnation=0)
-        try:
-            reply = self._desk.client.call("GetJob", request)
-        except Refused as error:
-            if error.code != EntryOutcome.NOT_FOUND:
-                raise
-            return None
-        return from_message(Job, reply.job)
+    def _next_batch(self) -> tuple[PayloadType, tuple[WaitingItem, ...]] | None:
+        """What waits longest; where incarnations are in doubt the ledger is asked first, which may change the items."""
+        batch = self._desk.spool.next_items(limit=MAX_ITEMS, max_bytes=MAX_BODY_BYTES)
+        if batch is None or not any(item.unconfirmed for item in batch[1]):
+            return batch
+        confirm_incarnations(self._desk.memory, self._record, batch[1])
+        return self._desk.spool.next_items(limit=MAX_ITEMS, max_bytes=MAX_BODY_BYTES)
 
     def _recover(self) -> None:
-        """Asks for this cluster's open jobs, so that the next report and accounting say what became of them."""
-        count = self._desk.memory.adopt(self._open_jobs(), at=self._desk.clock())
+        """The ledger's open jobs count as last seen, so that the next report and accounting say what became of them."""
+        open_jobs = tuple(self._record.open_jobs())  # all of them first: nobody may wait for the ledger with the memory's lock
+        count = self._desk.memory.adopt(open_jobs, at=self._desk.clock())
         self._desk.spool.delete_meta("recover")
         logger.warning("recovered_open_jobs count=%d", count)
-
-    def _open_jobs(self) -> Iterator[Job]:
-        after = ""
-        while True:
-            self._desk.beat()
-            request = ledger_pb2.ListJobsRequest(cluster=self._desk.cluster, open_only=True, after=after, limit=JOBS_PER_PAGE)
-            try:
-                reply = self._desk.client.call("ListJobs", request)
-            except Refused as error:
-                if error.code != EntryOutcome.NOT_FOUND:
-                    raise
-                return
-            yield from (from_message(Job, job) for job in reply.jobs)
-            if not reply.next:
-                return
-            after = reply.next
 
     # Answers
 

@@ -14,6 +14,7 @@ from hpcbridge.agent import session as session_module
 from hpcbridge.agent import trust as trust_module
 from hpcbridge.agent.chain import Chain
 from hpcbridge.agent.numbers import GoOn
+from hpcbridge.agent.recovery import LedgerRecord
 from hpcbridge.agent.rows import Acknowledgement, NumberedPayload
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.jobs import JobState
@@ -102,7 +103,7 @@ def test_without_asking_for_incarnations_a_lost_spool_harms_another_run(agent: A
     agent.stop()
     for path in agent.directory.iterdir():
         path.unlink()
-    monkeypatch.setattr(session_module.Session, "_highest_on_ledger", lambda *_: None)
+    monkeypatch.setattr(LedgerRecord, "highest", lambda *_: None)
     agent.open()
     agent.see([agent.job("1", submitted_at=1_795_349_652_000)])
     agent.start()
