@@ -92,16 +92,20 @@ def guarded(serve: Serve, fail: Callable[[HpcbridgeError], None]) -> Serve:
             return await serve(request, context)
         except (IntegrityError, StorageError) as error:
             fail(error)
-            failure: HpcbridgeError = LedgerUnavailable("the ledger has stopped itself; its people must look")
+            status = status_of(LedgerUnavailable("the ledger has stopped itself; its people must look"))
         except HpcbridgeError as error:
-            failure = error
+            status = status_of(error)
+            error.__traceback__ = None  # as below: frames that hold the error they raised hold the context too
         except TimeoutError:
-            failure = LedgerUnavailable("no answer in time")
+            status = status_of(LedgerUnavailable("no answer in time"))
         except Exception:
             logger.exception("call_failed method=%s", serve.__qualname__)
-            failure = HpcbridgeError("the ledger made a mistake; its log says more")
-        status = status_of(failure)
-        await context.abort(status.code, status.details, status.metadata)
+            status = status_of(HpcbridgeError("the ledger made a mistake; its log says more"))
+        # gRPC counts a call as open until its context is freed, and the context keeps the error that abort raises: a frame of that error's
+        # traceback that held the context would be a cycle, and 64 refusals would close a connection until the next garbage collection.
+        abort = context.abort(status.code, status.details, status.metadata)
+        del request, context
+        await abort
         return None
 
     return run

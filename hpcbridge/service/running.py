@@ -180,7 +180,7 @@ class Running:
             services=[ENROLMENT_SERVICE],
             limits=ServerLimits(
                 calls=MAX_STRANGERS_CALLS,
-                calls_per_connection=4,
+                calls_per_connection=16,
                 age_seconds=60,
                 age_grace_seconds=30,
                 shows_reflection=False,

@@ -113,17 +113,25 @@ class Streams:
                     stream.end(LedgerUnavailable("the stream is old enough", hint="open a new one"))
 
 
-async def until_cut(stream: Stream, work: Awaitable[Any]) -> None:
-    """Waits for the work of a stream, or ends it and raises why the stream was cut; also where the other side does not read."""
-    task = asyncio.ensure_future(work)
+async def until_cut(stream: Stream, *works: Awaitable[None]) -> None:
+    """Waits until all works of a stream are done, one of them fails, or the stream is cut: raises why.
+
+    None of them runs on after that, also where the other side does not read.
+    """
+    tasks = [asyncio.ensure_future(work) for work in works]
+    pending: set[asyncio.Future[Any]] = set(tasks)
     try:
-        await asyncio.wait((task, stream.cut), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        while pending and not stream.cut.done():
+            done, pending = await asyncio.wait((*pending, stream.cut), return_when=asyncio.FIRST_COMPLETED)
+            pending.discard(stream.cut)
+            for task in done - {stream.cut}:
+                task.result()
+        if pending:
             raise stream.cut.result()
-        task.result()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Askers:

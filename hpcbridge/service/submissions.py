@@ -56,7 +56,7 @@ async def submit(context: Any, connection: Connection, streams: Streams, desks: 
     """Serves one stream until the member ends it, or its identity, its age or the service ends it; raises why it was cut."""
     with streams.opened(connection, reads=True) as stream:
         session = _Session(context, stream, desks, streams.allowance(connection.submitter, desks.envelopes_per_second))
-        await until_cut(stream, asyncio.gather(session.read(), session.propose(), session.write()))
+        await until_cut(stream, session.read(), session.propose(), session.write())
 
 
 class _Session:

@@ -198,3 +198,20 @@ def test_applied_names_its_number(world: World) -> None:
     assert isinstance(answer, Applied)
     assert answer.number is not None
     assert world.state.number(*answer.number[:3]) is not None
+
+
+def test_attributes_are_those_of_the_newest_token_that_names_any(world: World) -> None:
+    member = world.enrol("ann", Role.USER, attributes=(("auditor", "true"),))
+    secret = b"second host"
+    world.must(world.root, world.token(secret, "ann", Role.USER))
+    world.redeem(Submitter("ann", "second"), Role.USER, secret=secret, attributes=(("auditor", "true"),))
+    assert world.caller(member).has_attribute("auditor")
+    world.enrol("ann", Role.USER, installation="third", attributes=(("auditor", "false"),))
+    assert not world.caller(member).has_attribute("auditor")
+
+
+def test_a_member_that_waits_or_is_suspended_is_not_approved(world: World) -> None:
+    member = world.enrol("ann", Role.USER)
+    assert world.caller(member).approved
+    world.must(world.root, Decision(name="ann", vetting=Vetting.SUSPENDED, note=""))
+    assert not world.caller(member).approved
