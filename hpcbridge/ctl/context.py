@@ -21,7 +21,7 @@ from hpcbridge.config import AGENT_CONFIG, AgentConfig, ControlSection, load_age
 from hpcbridge.ctl.output import note
 from hpcbridge.ctl.ways import DaemonWay, OwnWay, Way
 from hpcbridge.errors import CertificateExpired, ConfigError, HpcbridgeError, LedgerUnavailable
-from hpcbridge.identity.certificates import read_certificate, renewal_at
+from hpcbridge.identity.certificates import read_certificate, renewal_at, verify_issued
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
 from hpcbridge.wire.client import LedgerClient, endpoints_of
@@ -96,6 +96,7 @@ class Context:
         """A connection to the ledger with the identity's own key and a certificate that is fresh; closed with the command."""
         if self._client is None:
             keys = self.keys()
+            check_own_certificate(keys)
             if not self.is_daemons():
                 renew_if_due(keys, now())
             self._client = LedgerClient(endpoints_of(keys, self.ledger), keys)
@@ -148,6 +149,11 @@ def own_identity() -> Path:
 def now() -> Instant:
     """The wall clock: for people and for renewal, never for order."""
     return time.time_ns() // 1_000_000
+
+
+def check_own_certificate(keys: KeyDirectory) -> None:
+    """A certificate of another CA is told here: at the ledger, TLS would end without a word."""
+    verify_issued(read_certificate(keys.load_certificate(), keys.load_profile().origin), keys.load_authority())
 
 
 def renew_if_due(keys: KeyDirectory, at: Instant) -> None:

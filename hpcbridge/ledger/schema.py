@@ -128,7 +128,7 @@ def error_of(error: sqlite3.Error | OSError, doing: str, path: Path) -> Hpcbridg
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR if isinstance(error, sqlite3.Error) else None)
     contradiction = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR)
     if code is not None and code & 0xFF in contradiction:
-        return IntegrityError(f"{path}: {doing}: {error}", hint=DAMAGED_HINT)
+        return IntegrityError(f"check of the file structure failed while {doing}: {path}: {error}", hint=DAMAGED_HINT)
     return StorageError(f"{path}: {doing}: {error}", hint="look at the disk and its free space; the next start verifies the store")
 
 

@@ -8,6 +8,7 @@ Health answers only when asked: a call that stays open for news would hold a pla
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -72,12 +73,13 @@ async def bind(
         await told.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
     if limits.shows_reflection:
         server.add_generic_rpc_handlers((_reflection_handlers((*services, HEALTH_SERVICE, reflection.SERVICE_NAME), welcome),))
+    _check_free(address)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise _taken(address) from error
+        raise _cannot_listen(address, "the library gives no reason") from error
     if not port:
-        raise _taken(address)
+        raise _cannot_listen(address, "the library gives no reason")
     return BoundServer(server, port, told)
 
 
@@ -145,8 +147,23 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     ]
 
 
-def _taken(address: str) -> HpcbridgeError:
+def _check_free(address: str) -> None:
+    """Tries the address first: the system says what is wrong, the library only that something is, and that past our log."""
+    host, _, port = address.rpartition(":")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        raise _cannot_listen(address, error.strerror or str(error)) from error
+
+
+def _cannot_listen(address: str, reason: str) -> HpcbridgeError:
     return HpcbridgeError(
-        f"cannot listen on {address}: the port is taken or the address is not of this machine",
-        hint="is another hpcbridge-ledgerd running? See [listen] in ledgerd.toml.",
+        f"cannot listen on {address}: {reason}",
+        hint="is another hpcbridge-ledgerd running, and is the address one of this machine? See [listen] in ledgerd.toml.",
     )
