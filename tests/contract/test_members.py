@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.contract import queries
+from hpcbridge.contract import clusters, queries
 from hpcbridge.contract.events import decode_event
 from hpcbridge.contract.records import MemberRecord
 from hpcbridge.contract.standing import KeyStatus, genesis_record, holder_of, key_status, last_tick_at, stored_token
+from hpcbridge.errors import Refused
 from hpcbridge.fold import Applied
 from hpcbridge.identity.keys import new_key
-from hpcbridge.model.clusters import Vetting
+from hpcbridge.model.clusters import Registration, Vetting
 from hpcbridge.model.entries import EventType, Rejected, RejectionCode
 from hpcbridge.model.identities import Role, Submitter
 from hpcbridge.model.transactions import Decision, Enrolment, Parameters, Renewal, Revocation
@@ -215,3 +216,32 @@ def test_a_member_that_waits_or_is_suspended_is_not_approved(world: World) -> No
     assert world.caller(member).approved
     world.must(world.root, Decision(name="ann", vetting=Vetting.SUSPENDED, note=""))
     assert not world.caller(member).approved
+
+
+def test_a_suspended_auditor_watches_nobody_and_would_if_nobody_looked_at_its_standing(world: World) -> None:
+    auditor = world.enrol("aud", Role.USER, attributes=(("auditor", "true"),))
+    assert queries.members(world.state, world.caller(auditor), at=world.at)
+    world.must(world.root, Decision(name="aud", vetting=Vetting.SUSPENDED, note=""))
+    with pytest.raises(Refused):
+        queries.members(world.state, world.caller(auditor), at=world.at)
+    assert queries.members(world.state, dataclasses.replace(world.caller(auditor), approved=True), at=world.at)
+
+
+def test_a_word_on_a_member_is_none_on_a_strangers_cluster(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    mallory = world.enrol("mallory", Role.PROVIDER)
+    world.enrol("ann", Role.USER)
+    squat = Registration(cluster="ann", login_address="x")
+    assert world.outcomes(mallory, squat) == ["ALREADY_EXISTS"]
+    monkeypatch.setattr(clusters, "_check_new", lambda *_: None)
+    world.must(mallory, squat)
+    world.must(world.root, Decision(name="ann", vetting=Vetting.SUSPENDED, note=""))
+    world.must(world.root, Decision(name="ann", vetting=Vetting.APPROVED, note=""))
+    assert queries.cluster(world.state, world.caller(world.root), "ann").vetting is Vetting.PENDING
+
+
+def test_a_member_has_so_many_clusters_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "MAX_CLUSTERS", 2)
+    provider = world.enrol("many", Role.PROVIDER)
+    bodies = [Registration(cluster=f"c{number}", login_address="x") for number in range(3)]
+    assert [world.outcomes(provider, body) for body in bodies] == [["ACCEPTED"], ["ACCEPTED"], ["NOT_PERMITTED"]]
+    assert world.outcomes(provider, dataclasses.replace(bodies[0], login_address="y")) == ["ACCEPTED"]
