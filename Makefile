@@ -12,8 +12,9 @@ export PIP_ROOT_USER_ACTION := ignore
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/ready ## a private Slurm, a ledger and a daemon on this machine, and a job's way through them (KEEP=1 leaves it up)
+demo: ## a private Slurm, a ledger and a daemon on this machine, and a job's way through them (KEEP=1 leaves it up)
 	@tests/demo/prepare
+	@$(MAKE) --no-print-directory $(VENV)/ready
 	@$(BIN)/python -m tests.demo.run
 
 test: lint $(VENV)/ready ## everything that must hold, in a few minutes
