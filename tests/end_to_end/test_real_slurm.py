@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def slurm(tmp_path: Path) -> Iterator[PrivateSlurm]:
     try:
         with PrivateSlurm(tmp_path / "slurm", nodes=2, cluster="north") as private:
             yield private
-    except SlurmMissing as error:
-        pytest.skip(str(error))
+    except SlurmMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must have a Slurm: {missing}")
+        pytest.skip(str(missing))
 
 
 @pytest.fixture
