@@ -14,7 +14,7 @@ import pytest
 
 from hpcbridge.contract import access, epochs
 from hpcbridge.contract.records import StoredEpoch
-from hpcbridge.fold import Applied, fold
+from hpcbridge.fold import Applied, fold, open_envelope
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.keys import new_key
 from hpcbridge.identity.sealing import seal
@@ -81,6 +81,27 @@ def test_next_number_becomes_an_entry(world: World, provider: Party) -> None:
     assert entry.index == len(world.applied) - 1
     assert answer.number is not None
     assert answer.number.sequence == provider.sequence + 1
+
+
+def test_an_envelope_opened_before_becomes_the_same_entry_and_is_not_believed_more(world: World, provider: Party) -> None:
+    sound = world.seal(provider, job_changes(job()))
+    other = decode(Envelope, world.seal(provider, job_changes(job("2"))))
+    forged = encode(dataclasses.replace(decode(Envelope, sound), signature=other.signature))
+    for raw in (sound, forged):
+        plain, opened = (
+            fold(
+                world.state,
+                raw,
+                opened=known,
+                index=len(world.applied),
+                at=world.at,
+                proposer=world.node.submitter,
+                origin=world.origin,
+            )
+            for known in (None, open_envelope(raw))
+        )
+        assert plain == opened
+        assert isinstance(opened, Applied) is (raw is sound)
 
 
 def test_same_payload_again_is_the_same_entry(world: World, provider: Party) -> None:

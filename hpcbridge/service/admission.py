@@ -15,15 +15,17 @@ from hashlib import sha256
 from google.protobuf.message import DecodeError
 
 from hpcbridge.errors import SignatureInvalid
+from hpcbridge.fold import Opened, open_envelope
 from hpcbridge.identity.sealing import verify_envelope
 from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope, Payload
+from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope
 from hpcbridge.service.standings import Standing, Standings
-from hpcbridge.wire.convert import decode
 from hpcbridge.wire.generated import transactions_pb2
 
 MAX_REMEMBERED = 16_384
+MAX_KEPT_OPEN = 4_096
+"""Bytes of an envelope that stays opened until the fold reads it: opening costs the same for all, keeping a large one costs memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Checked:
     envelope: bytes
     payload_hash: bytes
     refusal: Retry | Rejected | None
+    opened: Opened | None = None
 
 
 class VerifiedSignatures:
@@ -75,14 +78,14 @@ class Admission:
             reason = f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes, this one {len(envelope)}"
             return Checked(envelope, payload_hash(envelope), Rejected(RejectionCode.TOO_LARGE, reason))
         try:
-            opened = decode(Envelope, envelope)
-            header = decode(Payload, opened.payload).header
+            opened = open_envelope(envelope)
         except ValueError as error:
             return Checked(envelope, payload_hash(envelope), Rejected(RejectionCode.MALFORMED_HEADER, str(error)))
-        refusal = self._check_signer(opened, str(header.submitter))
+        header = opened.payload.header
+        refusal = self._check_signer(opened.envelope, str(header.submitter))
         if refusal is None and header.origin != self._origin:
             refusal = Rejected(RejectionCode.WRONG_ORIGIN, f"this ledger is {self._origin}, the payload is for {header.origin[:80]!r}")
-        return Checked(envelope, sha256(opened.payload).digest(), refusal)
+        return Checked(envelope, opened.payload_hash, refusal, opened if len(envelope) <= MAX_KEPT_OPEN else None)
 
     def _check_signer(self, envelope: Envelope, submitter: str) -> Retry | Rejected | None:
         standing = self._standings.of(submitter)

@@ -18,7 +18,7 @@ import msgspec
 
 from hpcbridge.contract.records import StoredInstallation, StoredMember, decode_stored
 from hpcbridge.errors import BadData, IdentityError, Refused, SignatureInvalid
-from hpcbridge.fold import Applied, WorkingState, fold
+from hpcbridge.fold import Applied, Opened, WorkingState, fold
 from hpcbridge.ledger.engine import Batch, Engine
 from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.records import Group, Number, StoredEntry
@@ -110,7 +110,7 @@ class Applier:
             self._store_position(position)
             return
         at = max(self.last_at, batch.at)
-        applied, verdicts = self._fold(batch, at)
+        applied, verdicts = self._fold(batch, at, proposals)
         if applied:
             self._store.append(self._group(applied, position))
             self._engine.trim(position)
@@ -121,12 +121,13 @@ class Applier:
         judged = tuple(map(Judged, proposals or (), verdicts))
         self._around.sign(StoredGroup(self._tree.size, self._tree.root(), self.last_at, judged))
 
-    def _fold(self, batch: Batch, at: Instant) -> tuple[list[Applied], list[Verdict]]:
+    def _fold(self, batch: Batch, at: Instant, proposals: Sequence[Proposal] | None) -> tuple[list[Applied], list[Verdict]]:
         state = WorkingState(ReadState(self._store))
         applied: list[Applied] = []
         verdicts: list[Verdict] = []
-        for envelope in batch.envelopes:
-            result = self._fold_one(state, envelope, batch=batch, at=at)
+        opened = [None] * len(batch.envelopes) if proposals is None else [proposal.opened for proposal in proposals]
+        for envelope, known in zip(batch.envelopes, opened, strict=True):
+            result = self._fold_one(state, envelope, known, batch=batch, at=at)
             if isinstance(result, Applied):
                 state.put(result)
                 applied.append(result)
@@ -139,9 +140,18 @@ class Applier:
                 verdicts.append(result)
         return applied, verdicts
 
-    def _fold_one(self, state: WorkingState, envelope: bytes, *, batch: Batch, at: Instant) -> Applied | NoEntry:
+    def _fold_one(self, state: WorkingState, envelope: bytes, opened: Opened | None, *, batch: Batch, at: Instant) -> Applied | NoEntry:
         try:
-            return fold(state, envelope, index=self._tree.size, at=at, proposer=batch.proposer, origin=self._origin, verify=self._verify)
+            return fold(
+                state,
+                envelope,
+                opened=opened,
+                index=self._tree.size,
+                at=at,
+                proposer=batch.proposer,
+                origin=self._origin,
+                verify=self._verify,
+            )
         except _BUGS:
             # A mistake of ours that one envelope brings to light must not stop the ledger for all. It is no entry, so no history differs.
             self.faults += 1

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hpcbridge.fold import Opened
 from hpcbridge.model.entries import Expect, Receipt, Rejected, Retry
 
 
@@ -53,12 +54,16 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One admitted envelope on its way. `owner` is the member whose connection brought it; empty for the ledger's own."""
+    """One admitted envelope on its way. `owner` is the member whose connection brought it; empty for the ledger's own.
+
+    `opened` is what admission found in it, so that the fold need not open it again; None if that is not at hand.
+    """
 
     envelope: bytes
     payload_hash: bytes
     desk: Desk
     owner: str = ""
+    opened: Opened | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class _Session:
             refused = [(each.payload_hash, each.refusal) for each in checked if each.refusal is not None]
             if refused:
                 self.hand_over(self.render(refused))
-            admitted = [Proposal(each.envelope, each.payload_hash, self, owner) for each in checked if each.refusal is None]
+            admitted = [Proposal(each.envelope, each.payload_hash, self, owner, each.opened) for each in checked if each.refusal is None]
             if admitted and not self._desks.proposer.has_room(owner):
                 self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold, or one member's share")
             elif admitted and not self._desks.proposer.put(admitted):
