@@ -200,6 +200,7 @@ def test_a_controller_that_is_down_is_no_empty_cluster(cluster: Cluster) -> None
     assert cluster.state(job_id, JobState.RUNNING).job_id == job_id
 
 
+@pytest.mark.usefixtures("private_slurm")
 def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
     with PrivateSlurm(tmp_path / "slurm", nodes=1) as slurm:
         job_id = slurm.submit(LONG)
