@@ -32,6 +32,7 @@ from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
+from hpcbridge.ctl.submit import REFUSAL_HINTS
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.tokens import check_address
 from hpcbridge.model.entries import EntryOutcome, RejectionCode
@@ -63,6 +64,8 @@ class Program(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except HpcbridgeError as error:
+            if isinstance(error, Refused) and not error.hint:
+                error.hint = REFUSAL_HINTS.get(error.code, "")
             show_error(error)
             ctx.exit(exit_status_of(error))
         except BrokenPipeError:

@@ -13,6 +13,7 @@ import dataclasses
 import secrets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,15 +49,16 @@ class Submitted:
         for outcome in self.outcomes:
             if outcome is not EntryOutcome.ACCEPTED:
                 reason = self.reasons[0] if self.reasons else "no reason was given"
-                raise Refused(outcome.value, f"{reason} (entry {self.index})", hint=_HINTS.get(outcome, ""))
+                raise Refused(outcome.value, f"{reason} (entry {self.index})", hint=REFUSAL_HINTS.get(outcome, ""))
 
 
-_HINTS = {
+REFUSAL_HINTS: Mapping[str, str] = {
     EntryOutcome.NOT_PERMITTED: "see who you are here: hpcbridgectl identity show",
     EntryOutcome.NOT_APPROVED: "an admin must approve it: hpcbridgectl admin approve NAME",
     EntryOutcome.NOT_FOUND: "check the spelling: hpcbridgectl admin members, hpcbridgectl clusters list",
     EntryOutcome.UNKNOWN_TYPE: "the ledger is older than this program",
 }
+"""What to do after a no, by its code, for transactions and questions alike."""
 
 
 def submit(keys: KeyDirectory, client: LedgerClient, body: Body, *, deadline_seconds: float = DEADLINE_SECONDS) -> Submitted:

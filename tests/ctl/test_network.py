@@ -203,6 +203,7 @@ def test_who_may_not(network: Network) -> None:
         result = network.run("guest", *arguments.split())
         assert result.exit_code == 77, (arguments, result.stderr)
         assert "NOT_PERMITTED" in result.stderr
+        assert "hint:  see who you are here" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", ["admin approve UPPER", "admin token --role user --name x --attribute novalue",
