@@ -156,7 +156,7 @@ class Store(StoreReader):
         self._head = Head()
 
     @classmethod
-    def open(cls, path: Path, *, create: bool = False, cached_states: int = 100_000) -> Self:
+    def open(cls, path: Path, *, create: bool = False, cached_states: int = 50_000) -> Self:
         """Opens and verifies the store, or makes an empty one, which must not exist then.
 
         ConfigError: none there, in use, of another program or a newer version. IntegrityError: it contradicts itself.
