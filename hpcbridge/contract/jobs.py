@@ -220,6 +220,8 @@ def _late(old: bytes, old_fields: list[Any], fields: tuple[Any, ...], *, job: Jo
     if not job.state.ended:
         raise _illegal(old, job, "an end is final")
     if old_fields[OUTCOME] == Outcome.LOST:
+        if (fields[RESTARTS] or 0) < (old_fields[RESTARTS] or 0) and fields[RESTARTS] is not None:
+            raise _illegal(old, job, f"its restarts fall from {old_fields[RESTARTS]} to {fields[RESTARTS]}: an earlier run ended like that")
         return tuple([new if _is_known(new) else was for was, new in zip(old_fields, fields, strict=True)])
     if old_fields[OUTCOME] != job.outcome:
         raise _illegal(old, job, f"its outcome is {old_fields[OUTCOME]}, not {job.outcome}")

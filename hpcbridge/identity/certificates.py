@@ -79,7 +79,8 @@ def read_csr(der: bytes) -> bytes:
         raise IdentityError("certificate request is too long or not in DER")
     if asked_for:
         raise IdentityError(f"certificate request asks for extensions ({', '.join(asked_for)[:200]}); the ledger alone decides that")
-    if not authentic:
+    # The bit string around the signature may count its last bits as unused without another signature coming out.
+    if not authentic or not der.endswith(b"\x00" + request.signature):
         raise IdentityError("certificate request is not signed by the key it is for")
     return public_bytes(public_key)
 

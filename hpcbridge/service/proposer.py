@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_ENVELOPES = 256
 MAX_BATCH_BYTES = 1 << 20
 MAX_WAITING_BYTES = 64 << 20
-MAX_WAITING_OF_ONE = MAX_WAITING_BYTES // 8
-"""Of one member, so that who sends most does not make all others wait behind it."""
+MAX_WAITING_OF_ONE = MAX_WAITING_BYTES // 4
+"""Of one member, so that who sends most does not make all others wait behind it; a whole window of the largest envelopes fits."""
 MAX_UNSEEN_BATCHES = 1
 """Submitted and not yet seen in the order: while the applier works on one batch the next one stands ready, and all others grow."""
 RESUBMIT_SECONDS = 3.0

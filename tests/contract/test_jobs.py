@@ -171,6 +171,16 @@ def test_vanished_is_lost_after_a_week_and_may_be_corrected(world: World, provid
     assert events(world)[-3:] == [(Phase.RUN, "UNDETERMINED"), (Phase.RUN, "FAILED"), (Phase.END, "DONE")]
 
 
+def test_a_lost_job_is_not_corrected_by_an_earlier_run_of_it(world: World, provider: Party) -> None:
+    """Accounting knows each run of a requeued job; the end of the first is not the end of the second."""
+    tell(world, provider, state=R, restarts=1)
+    tell(world, provider, after=1, state=U, reason="vanished", restarts=1)
+    world.at += 9 * DAY_MS
+    world.tick()
+    assert tell(world, provider, after=10 * DAY_MS, **DONE, restarts=0) == "ILLEGAL_TRANSITION"
+    assert tell(world, provider, after=10 * DAY_MS, **DONE, restarts=1) == "ACCEPTED"
+
+
 @pytest.mark.parametrize("fields", [{"state": R}, DONE, {"state": U, "reason": "scheduler says X"}])
 def test_a_job_that_turns_up_is_not_given_up(world: World, provider: Party, fields: dict[str, Any]) -> None:
     tell(world, provider, state=U, reason="vanished")

@@ -341,3 +341,18 @@ def test_attributes_are_checked_before_they_are_issued(
         with pytest.raises(ValueError, match="attribute"):
             authority.issue(build_csr(key, submitter), submitter, role=Role.USER, attributes=attributes, at=at)
     assert encode_attributes([("b", "2"), ("a", "1")]) == b'[["a","1"],["b","2"]]'
+
+
+def test_a_request_whose_signature_has_unused_bits_is_refused() -> None:
+    """It verifies as it is, since the same signature comes out: two forms of one request."""
+    der = b""
+    while not der or der[-1] & 1:
+        key = new_key()
+        der = build_csr(key, Submitter("north", "frontend"))
+    signature = x509.load_der_x509_csr(der).signature
+    place = len(der) - len(signature) - 1
+    changed = der[:place] + b"\x01" + der[place + 1 :]
+    assert x509.load_der_x509_csr(changed).is_signature_valid
+    assert read_csr(der)
+    with pytest.raises(IdentityError, match="not signed"):
+        read_csr(changed)
