@@ -20,9 +20,8 @@ from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.report import About, Answer, Problem, Report
 from hpcbridge.schedulers.slurm_cluster import jobs_by_queue, node_from, queue_from
+from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, Layout, sacct_layout, squeue_layout
 from hpcbridge.schedulers.slurm_jobs import (
-    SACCT_HEADER,
-    SQUEUE_HEADER,
     JobRead,
     job_from_sacct,
     job_from_scontrol,
@@ -31,25 +30,24 @@ from hpcbridge.schedulers.slurm_jobs import (
 )
 from hpcbridge.schedulers.slurm_lines import (
     blocks_of,
-    check_header,
     check_success,
     complains,
     failed,
     lines_of,
     quarantined,
     says_utc,
+    stderr_of,
     unknown_state,
 )
 
 _ELAPSED = re.compile(r"(?:[0-9:-]{1,20}|INVALID|N/A|UNLIMITED)\Z")
 _SQUEUE_START = re.compile(r"TIME\|([0-9A-Za-z]{8,64})\|")
-_SACCT_START = re.compile(r"JobID\|([0-9A-Za-z]{8,64})\|")
 _VERSION = re.compile(r"slurm\S* (\d+\.\d+\S*)")
 _SETTING = re.compile(r"(\w+)\s*= (.*)")
 _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
 _UNKNOWN_ID = re.compile(r"Invalid job id specified|Job \S+ not found")
 _RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
-_STEP = re.compile(r"\d{1,10}\.(?:batch|extern|interactive|\d{1,10})\Z", re.ASCII)
+_STEP = re.compile(r"\d{1,10}(?:[_+]\d{1,10})?\.(?:batch|extern|interactive|\d{1,10})\Z", re.ASCII)
 _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
 _QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
 
@@ -60,6 +58,7 @@ class SlurmScheduler:
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
         self._read: dict[str, JobRead] = {}
+        self._layout: Layout | None = None
 
     def about(self, report: Report) -> About:
         """Version from `squeue --version`, the rest from `scontrol show config`."""
@@ -86,24 +85,29 @@ class SlurmScheduler:
         """Every job of the controller; a pending range of an array is one record."""
         check_success(report)
         lines = lines_of(report)
-        nonce = _nonce(_SQUEUE_START, report, lines[0], "TIME")
-        check_header(report, lines[0].split("|")[2:], SQUEUE_HEADER, nonce)
-        before, now = self._read, dict[str, JobRead]()
+        nonce = _squeue_nonce(report, lines[0])
+        layout = squeue_layout(report, lines[0].split("|")[2:])
+        read_cells = layout.reader()
+        before, now = self._read if layout == self._layout else {}, dict[str, JobRead]()
         utc = says_utc(report)
         reads: list[tuple[int, str, JobRead]] = []
         problems: list[Problem] = []
-        for number, elapsed, record in _records(lines, nonce):
+        misfits = 0
+        for number, elapsed, record in _records(lines, nonce, layout.width):
             read = before.get(record)
             if read is None:
                 try:
-                    read = _read_squeue(self._cluster, record, elapsed, utc=utc)
+                    read = job_from_squeue(self._cluster, read_cells(record), elapsed, utc=utc)
                 except ValueError as error:
-                    problems.append(quarantined(report.query, error, line=number, subject=record.partition("|")[0]))
+                    problems.append(quarantined(report.query, error, line=number, subject=layout.subject(record)))
+                    misfits += not layout.fits(record)
                     continue
             now[record] = read
             reads.append((number, read[0].job_id, read))
+        if misfits and not reads and not layout.open_ended:
+            raise ReportUnreadable(f"no record has the {layout.width} columns of the header", line_number=1, line=escape_text(lines[0]))
         if reads or problems or not complains(report):
-            self._read = now
+            self._read, self._layout = now, layout
             return _answer(report, reads, problems, unique=True)
         raise failed(report)
 
@@ -113,25 +117,25 @@ class SlurmScheduler:
             return self._ended_fallback(report, job_ids)
         check_success(report)
         lines = lines_of(report)
-        nonce = _nonce(_SACCT_START, report, lines[0], "JobID")
-        separator = f"|{nonce}|"
-        check_header(report, lines[0].split(separator), SACCT_HEADER, nonce)
+        layout = sacct_layout(report, lines[0])
+        read_cells, has_submit = layout.reader(), layout.has(SACCT_HEADER.index("Submit"))
         reads: list[tuple[int, str, JobRead]] = []
         problems: list[Problem] = []
-        for number, record in _blocks_with(lines, separator):
-            columns = record.split(separator)
-            if _STEP.match(columns[1]):
-                continue  # a part of the job above it, listed where a site's script leaves out -X
+        for number, record in _blocks_with(lines, layout.separator):
             try:
-                read = job_from_sacct(self._cluster, columns, utc=says_utc(report))
-                _question(read[0], columns[1], job_ids)
+                cells = read_cells(record)
+                raw_id = cells[1] or cells[0] or ""
+                if _STEP.match(raw_id):
+                    continue  # a part of the job above it, listed where a site's script leaves out -X
+                read = job_from_sacct(self._cluster, cells, utc=says_utc(report))
+                _question(read[0], raw_id, job_ids)
             except ValueError as error:
-                problems.append(quarantined(report.query, error, line=number, subject=columns[0]))
+                problems.append(quarantined(report.query, error, line=number, subject=layout.subject(record)))
             else:
                 reads.append((number, read[0].job_id, read))
         if not reads and not problems and complains(report):
             raise failed(report)
-        return _answer(report, reads, problems, unique=False)
+        return _answer(report, reads, problems, unique=not has_submit)  # without a submit time, two runs of a job cannot be told apart
 
     def nodes(self, report: Report) -> Answer[Node]:
         """Every node with all its flags. Two records of one name contradict each other: both are kept out."""
@@ -221,15 +225,16 @@ class SlurmScheduler:
         return _answer(report, reads, problems, unique=True)
 
 
-def _nonce(pattern: re.Pattern[str], report: Report, header: str, first: str) -> str:
-    match = pattern.match(header)
+def _squeue_nonce(report: Report, header: str) -> str:
+    match = _SQUEUE_START.match(header)
     if match:
         return match.group(1)
-    check_header(report, [escape_text(header)], [first], "")
-    raise ReportUnreadable("no header", line_number=1, line=escape_text(header))
+    why = f": {stderr_of(report).splitlines()[0]}" if complains(report) else ""
+    text = f"the first column is not the elapsed time, or no nonce follows it{why}"
+    raise ReportUnreadable(text, line_number=1, line=escape_text(header))
 
 
-def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]:
+def _records(lines: Sequence[str], nonce: str, width: int) -> Iterator[tuple[int, str, str]]:
     """Line number, elapsed time and the rest of each record; a line without the nonce continues the name before it.
 
     Nobody who chooses a name knows the nonce, so a whole record anywhere else than at the begin of a line means damage.
@@ -242,9 +247,9 @@ def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]
             if number:
                 yield number, elapsed, rest
             number, elapsed, rest = position, first, after
-            _check_alone(after.partition(separator)[2], position, line)
+            _check_alone(after.partition(separator)[2], width, position, line)
         elif number:
-            _check_alone(after, position, line)
+            _check_alone(after, width, position, line)
             rest = f"{rest}\n{line}"
         else:
             raise ReportUnreadable("a line before the first record", line_number=position, line=escape_text(line))
@@ -252,8 +257,8 @@ def _records(lines: Sequence[str], nonce: str) -> Iterator[tuple[int, str, str]]
         yield number, elapsed, rest
 
 
-def _check_alone(text: str, position: int, line: str) -> None:
-    if text.count("|") >= len(SQUEUE_HEADER) - 1:
+def _check_alone(text: str, width: int, position: int, line: str) -> None:
+    if text and text.count("|") >= width - 1:
         raise ReportUnreadable("a record that does not begin a line", line_number=position, line=escape_text(line))
 
 
@@ -272,10 +277,6 @@ def _blocks_with(lines: Sequence[str], separator: str) -> Iterator[tuple[int, st
             raise ReportUnreadable("a line before the first record", line_number=number, line=escape_text(line))
     if block:
         yield start, "\n".join(block)
-
-
-def _read_squeue(cluster: str, record: str, elapsed: str, *, utc: bool) -> JobRead:
-    return job_from_squeue(cluster, record.split("|", len(SQUEUE_HEADER) - 1), elapsed, utc=utc)
 
 
 def _answer(report: Report, reads: Sequence[tuple[int, str, JobRead]], problems: list[Problem], *, unique: bool) -> Answer[Job]:

@@ -14,10 +14,13 @@ from hpcbridge.schedulers.notation import parse_count
 _GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:=,()]+?))?(?:[:=](\d{1,9}))?(?:\([^()]*\))?\Z", re.ASCII)
 
 
-def gpus_of(resources: Mapping[str, str], requested: tuple[str, ...] | None, node_count: str) -> tuple[int | None, str | None]:
+def gpus_of(
+    resources: Mapping[str, str], requested: tuple[str, ...] | None, node_count: str, *, whole: bool = True
+) -> tuple[int | None, str | None]:
     """Count and type. Counts stand in the allocated resources; types mostly only in what was asked for per node, job or task.
 
-    Without slurmdbd, Slurm does not count GPUs among the resources, so "none there" means none only where `requested` is known too.
+    Without slurmdbd, Slurm does not count GPUs among the resources, so "none there" means none only where `requested` is known too,
+    and `whole`: without a part of it nothing can be counted.
     """
     types: list[str] = []
     total: int | None = None
@@ -32,7 +35,7 @@ def gpus_of(resources: Mapping[str, str], requested: tuple[str, ...] | None, nod
     types.extend(kind for kind, _ in asked if kind)
     if total is None and typed:
         total = typed
-    elif total is None and requested is not None:
+    elif total is None and requested is not None and whole:
         total = 0 if resources and not asked else _asked_total(asked, requested, node_count)
     kinds = ",".join(dict.fromkeys(types))
     return total, escape_text(kinds, limit=64) if kinds and total else None

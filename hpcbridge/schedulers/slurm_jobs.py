@@ -17,22 +17,9 @@ from functools import lru_cache
 from hpcbridge.model.jobs import Job, JobState, Phase, validate_job
 from hpcbridge.model.quantities import Instant, escape_text, instant_from_seconds
 from hpcbridge.schedulers.notation import NOTHING, count_tasks, expand_hosts, parse_count, parse_duration, parse_resources, parse_size
+from hpcbridge.schedulers.slurm_columns import Cells
 from hpcbridge.schedulers.slurm_gpus import gpus_of
 from hpcbridge.schedulers.slurm_states import exit_of, job_state
-
-SQUEUE_HEADER = (
-    "JOBID", "JOBID", "ARRAY_JOB_ID", "ARRAY_TASK_ID", "HET_JOB_ID", "HET_JOB_OFFSET", "USER", "ACCOUNT", "PARTITION", "STATE",
-    "REASON", "SUBMIT_TIME", "ELIGIBLE_TIME", "START_TIME", "END_TIME", "TIME_LIMIT", "CPUS", "NODES", "NODELIST", "TRES_ALLOC",
-    "TRES_PER_NODE", "TRES_PER_JOB", "TRES_PER_TASK", "MIN_MEMORY", "EXIT_CODE", "REQUEUE", "RESTART_COUNT", "NAME",
-)  # fmt: skip
-"""Columns after the nonce, as 22.05 and 26.05 print them; NAME is last because it may hold anything."""
-
-SACCT_HEADER = (
-    "JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "Reason", "Submit", "Eligible", "Start", "End", "ElapsedRaw",
-    "Suspended", "TimelimitRaw", "CPUTimeRAW", "AllocCPUS", "AllocNodes", "AllocTRES", "ReqTRES", "NodeList", "User", "Account",
-    "Partition", "JobName",
-)  # fmt: skip
-"""Columns of `ended`; a site's script that asks for other ones is refused as unreadable."""
 
 _JOB_ID = re.compile(r"(\d{1,10})(?:_(\d{1,10})|_\[([0-9,:%.-]+)\]|\+(\d{1,10}))?\Z", re.ASCII)
 _DATE_TIME = re.compile(r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\Z", re.ASCII)
@@ -44,68 +31,76 @@ JobRead = tuple[Job, bool]
 """A job and whether its state is a known word."""
 
 
-def job_from_squeue(cluster: str, columns: Sequence[str], elapsed: str, *, utc: bool = False) -> JobRead:
-    """From the 28 columns after the nonce and the elapsed time before it. With `utc`, times may also be dates and times of UTC."""
-    _check_columns(columns, SQUEUE_HEADER)
+def job_from_squeue(cluster: str, cells: Cells, elapsed: str, *, utc: bool = False) -> JobRead:
+    """From the columns after the nonce and the elapsed time before it. With `utc`, times may also be dates and times of UTC.
+
+    Without the column of the reason, what is held looks like what may start.
+    """
     (job_id, _raw_id, _array_job_id, _array_task, _het_job_id, _het_offset, owner, account, queue, native_state, reason, submitted,
      _eligible, started, ended, limit, cpus, node_count, node_list, resources, per_node, per_job, per_task, _min_memory, exit_text,
-     _requeue, restarts, name) = columns  # fmt: skip
-    _check_ids(columns[:6])
+     _requeue, restarts, name) = cells  # fmt: skip
+    if job_id is None or native_state is None:
+        raise ValueError("no job id or no state")
+    _check_ids(job_id, cells[1:6])
+    requested = tuple(text for text in (per_node, per_job, per_task) if text is not None)
     return _job(
         cluster,
         job_id,
         native_state=native_state,
-        reason=reason,
-        owner=owner,
-        account=account,
-        queue=queue,
+        reason=reason or "",
+        owner=owner or "",
+        account=account or "",
+        queue=queue or "",
         name=name,
         submitted=submitted,
-        started=started,
-        ended=ended,
+        started=started or "",
+        ended=ended or "",
         elapsed_seconds=parse_duration(elapsed),
-        limit_seconds=_limit(limit),
-        cores=parse_count(cpus),
-        node_count=node_count,
+        limit_seconds=_limit(limit or ""),
+        cores=None if cpus is None else parse_count(cpus),
+        node_count=node_count or "",
         node_list=node_list,
-        resources=parse_resources(resources),
-        requested=(per_node, per_job, per_task),
-        exit_text=exit_text,
-        restarts=parse_count(restarts),
+        resources=parse_resources(resources or ""),
+        requested=requested,
+        requested_whole=len(requested) == 3 and resources is not None,
+        exit_text=exit_text or "",
+        restarts=None if restarts is None else parse_count(restarts),
         utc=utc,
     )
 
 
-def job_from_sacct(cluster: str, columns: Sequence[str], *, utc: bool = False) -> JobRead:
-    """From the 23 columns of `ended`. Live words become UNDETERMINED: sacct said PENDING while a job ran."""
-    _check_columns(columns, SACCT_HEADER)
+def job_from_sacct(cluster: str, cells: Cells, *, utc: bool = False) -> JobRead:
+    """From the columns of `ended`. Live words become UNDETERMINED: sacct said PENDING while a job ran."""
     (job_id, raw_id, native_state, exit_text, _derived, reason, submitted, _eligible, started, ended, elapsed, _suspended, limit,
-     _cpu_time, allocated_cpus, node_count, allocated, requested, node_list, owner, account, queue, name) = columns  # fmt: skip
+     _cpu_time, allocated_cpus, node_count, allocated, requested, node_list, owner, account, queue, name) = cells  # fmt: skip
+    if job_id is None or native_state is None:
+        raise ValueError("no job id or no state")
     base = job_id.partition("_[")[0]  # what waits of an array has the id of the array itself
-    if not raw_id.isdecimal() or (base.isdecimal() and base != raw_id):
+    if raw_id is not None and (not raw_id.isdecimal() or (base.isdecimal() and base != raw_id)):
         raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
-    resources = parse_resources(allocated) or parse_resources(requested)
+    # what was asked for stands in for what was never allocated, not for a column that is missing
+    resources = {} if allocated is None else parse_resources(allocated) or parse_resources(requested or "")
     return _job(
         cluster,
         job_id,
         native_state=native_state,
-        reason=reason,
-        owner=owner,
-        account=account,
-        queue=queue,
+        reason=reason or "",
+        owner=owner or "",
+        account=account or "",
+        queue=queue or "",
         name=name,
         submitted=submitted,
-        started=started,
-        ended=ended,
-        elapsed_seconds=_integer(elapsed),
-        limit_seconds=int(limit) * 60 if limit.isdecimal() and len(limit) < 12 else None,
+        started=started or "",
+        ended=ended or "",
+        elapsed_seconds=_integer(elapsed or ""),
+        limit_seconds=int(limit) * 60 if limit and limit.isdecimal() and len(limit) < 12 else None,
         # 0 CPUs and no resources: slurmdbd has not heard of the start yet (recorded: 22.05.8/reused-ids job 1)
-        cores=parse_count(resources["cpu"]) if "cpu" in resources else _integer(allocated_cpus) or None,
-        node_count=node_count,
+        cores=parse_count(resources["cpu"]) if "cpu" in resources else _integer(allocated_cpus or "") or None,
+        node_count=node_count or "",
         node_list=node_list,
         resources=resources,
         requested=None,
-        exit_text=exit_text,
+        exit_text=exit_text or "",
         restarts=None,
         utc=utc,
         believes_live=False,
@@ -196,21 +191,20 @@ def _limit(text: str) -> int | None:
     return None if text == "Partition_Limit" else parse_duration(text)
 
 
-def _check_columns(columns: Sequence[str], header: Sequence[str]) -> None:
-    if len(columns) != len(header):
-        raise ValueError(f"{len(columns)} columns instead of {len(header)}")
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    """The id as typed must be the one its parts make: a shifted or invented record does not pass."""
-    job_id, raw_id, array_job_id, array_task, het_job_id, het_offset = ids
-    if array_task not in _NO_TEXT:
+def _check_ids(job_id: str, parts: Cells) -> None:
+    """The id as typed must be the one its parts make, as far as they are known: a shifted or invented record does not pass."""
+    raw_id, array_job_id, array_task, het_job_id, het_offset = parts
+    base, mark, _ = job_id.partition("+" if "+" in job_id else "_")
+    array_job_id, het_job_id = (base if whole is None else whole for whole in (array_job_id, het_job_id))
+    if array_task is not None and array_task not in _NO_TEXT:
         expected = {f"{array_job_id}_{array_task}", f"{array_job_id}_[{array_task}]"}
-    elif het_offset not in _NO_TEXT:
+    elif het_offset is not None and het_offset not in _NO_TEXT:
         expected = {f"{het_job_id}+{het_offset}"}
+    elif mark and (array_task if mark == "_" else het_offset) is None:
+        expected = {job_id} if base == (array_job_id if mark == "_" else het_job_id) else set()
     else:
-        expected = {raw_id}
-    if job_id not in expected or not raw_id.isdecimal():
+        expected = {base if raw_id is None else raw_id}
+    if job_id not in expected or not (raw_id is None or raw_id.isdecimal()):
         raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
 
 
@@ -223,20 +217,21 @@ def _job(
     owner: str,
     account: str,
     queue: str,
-    name: str,
-    submitted: str,
+    name: str | None,
+    submitted: str | None,
     started: str,
     ended: str,
     elapsed_seconds: int | None,
     limit_seconds: int | None,
     cores: int | None,
     node_count: str,
-    node_list: str,
+    node_list: str | None,
     resources: Mapping[str, str],
     requested: Sequence[str] | None,
     exit_text: str,
     restarts: int | None,
     utc: bool,
+    requested_whole: bool = True,
     believes_live: bool = True,
 ) -> JobRead:
     match = _JOB_ID.match(job_id)
@@ -247,14 +242,15 @@ def _job(
     if not (believes_live or state.ended):
         state = JobState.UNDETERMINED
     phase = state.phase
-    nodes = () if phase is Phase.QUEUE else expand_hosts(node_list)
+    nodes = () if phase is Phase.QUEUE else expand_hosts(node_list or "")
     code, signal = exit_of(native_state, exit_text) if state.ended else (None, None)
     if (phase is not Phase.QUEUE or restarts) and limit_seconds == _UNLIMITED_SECONDS:
         limit_seconds = None
-    submitted_at = _instant(submitted, utc=utc)
-    if submitted_at is None:
+    submitted_at = None if submitted is None else _instant(submitted, utc=utc)
+    if submitted is not None and submitted_at is None:
         raise ValueError("no submit time")
-    gpus, gpu_type = gpus_of(resources, None if requested is None else tuple(requested), node_count)
+    has_started = bool(nodes) or (node_list is None and (phase is Phase.RUN or (phase is not Phase.QUEUE and bool(elapsed_seconds))))
+    gpus, gpu_type = gpus_of(resources, None if requested is None else tuple(requested), node_count, whole=requested_whole)
     job = Job(
         cluster=cluster,
         job_id=job_id,
@@ -270,14 +266,14 @@ def _job(
         owner=_text(owner, 64),
         account=_text(account, 64),
         queue=_text(queue, 64),
-        name=escape_text(name),
+        name=None if name is None else escape_text(name),
         cores=cores,
         gpus=gpus,
         gpu_type=gpu_type,
         memory_bytes=parse_size(resources["mem"], unit="M") if "mem" in resources else None,
         nodes=nodes,
         submitted_at=submitted_at,
-        started_at=_instant(started, utc=utc) if nodes else None,
+        started_at=_instant(started, utc=utc) if has_started else None,
         ended_at=_instant(ended, utc=utc) if state.ended else None,
         wall_seconds=None if phase is Phase.QUEUE else elapsed_seconds,
         walltime_limit_seconds=limit_seconds,

@@ -16,7 +16,7 @@ from hpcbridge.schedulers import slurm
 from hpcbridge.schedulers.recording import Recording, complete, normalise
 from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report
 from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.slurm_jobs import SACCT_HEADER, SQUEUE_HEADER
+from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER
 from hpcbridge.schedulers.slurm_states import STATES, exit_of, node_availability
 
 NONCE = "0badcafe"
@@ -283,7 +283,8 @@ def test_a_name_forges_no_record() -> None:
 def test_with_any_nonce_taken_for_the_nonce_the_forgery_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: it is the nonce that keeps it out."""
 
-    def records(lines: list[str], nonce: str) -> list[tuple[int, str, str]]:
+    def records(lines: list[str], nonce: str, width: int) -> list[tuple[int, str, str]]:
+        assert width == len(SQUEUE_HEADER)
         matches = [re.match(r"([^|]*)\|([0-9a-f]{8})\|(.*)", line) for line in lines[1:]]
         return [(number, match.group(1), match.group(3)) for number, match in enumerate(matches, 2) if match]
 
