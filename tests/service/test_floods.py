@@ -19,6 +19,7 @@ from hpcbridge.service.streams import Allowance
 from hpcbridge.wire.client import SubmitStream
 from hpcbridge.wire.credentials import CHANNEL_OPTIONS, member_credentials
 from hpcbridge.wire.generated import ledger_pb2, ledger_pb2_grpc
+from tests.bridge import wait_until
 from tests.ledger_author import Author
 from tests.ledger_simulator import LedgerSimulator
 
@@ -27,8 +28,8 @@ MAX_GROWTH_BYTES = 100 << 20
 
 
 @pytest.fixture
-def honest(ledger: LedgerSimulator) -> Iterator[None]:
-    """Somebody who asks all the time, and must always be answered."""
+def honest(ledger: LedgerSimulator) -> Iterator[Callable[[], None]]:
+    """Somebody who asks all the time, and must always be answered; to be called while the attack is on, it waits for four answers more."""
     client, stop, answered, failures = ledger.client(), threading.Event(), [0], []
     before = psutil.Process().memory_info().rss
 
@@ -40,23 +41,22 @@ def honest(ledger: LedgerSimulator) -> Iterator[None]:
             except HpcbridgeError as error:
                 failures.append(error)
 
+    def is_still_answered() -> None:
+        wanted = answered[0] + 4
+        wait_until(lambda: bool(failures) or answered[0] >= wanted, what="honest calls to be answered")
+        assert failures == []
+
     asking = threading.Thread(target=ask)
     asking.start()
-    yield
-    in_time = answered[0]
-    more = threading.Event()
-    for _ in range(100):
-        if failures or answered[0] > in_time:
-            break
-        more.wait(0.1)
+    yield is_still_answered
     stop.set()
     asking.join()
     assert failures == []
-    assert answered[0] > in_time
+    assert answered[0] > 3
     assert psutil.Process().memory_info().rss - before < MAX_GROWTH_BYTES
 
 
-def test_silent_connections(ledger: LedgerSimulator, honest: None) -> None:
+def test_silent_connections(ledger: LedgerSimulator, honest: Callable[[], None]) -> None:
     host, _, port = ledger.address.rpartition(":")
     with contextlib.ExitStack() as stack:
         for _ in range(100):
@@ -68,10 +68,10 @@ def test_silent_connections(ledger: LedgerSimulator, honest: None) -> None:
             plain = stack.enter_context(socket.create_connection((enrolment[0], int(enrolment[2]))))
             context.set_alpn_protocols(["h2"])
             stack.enter_context(context.wrap_socket(plain))  # TLS, and then no HTTP/2
-        threading.Event().wait(0.5)
+        honest()
 
 
-def test_open_and_cancel(ledger: LedgerSimulator, honest: None) -> None:
+def test_open_and_cancel(ledger: LedgerSimulator, honest: Callable[[], None]) -> None:
     ledger.user("hasty")
     keys = ledger.identity("hasty")
     options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", "localhost"))
@@ -80,10 +80,11 @@ def test_open_and_cancel(ledger: LedgerSimulator, honest: None) -> None:
         for number in range(400):
             call = stub.Subscribe(ledger_pb2.SubscribeRequest()) if number % 2 else stub.Submit(iter(()))
             call.cancel()
+        honest()
     ledger.client("hasty").call("GetStatus", STATUS)
 
 
-def test_messages_larger_than_allowed(ledger: LedgerSimulator, honest: None) -> None:
+def test_messages_larger_than_allowed(ledger: LedgerSimulator, honest: Callable[[], None]) -> None:
     ledger.user("large")
     keys = ledger.identity("large")
     options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.max_send_message_length", -1)]
@@ -95,9 +96,10 @@ def test_messages_larger_than_allowed(ledger: LedgerSimulator, honest: None) -> 
             with pytest.raises(grpc.RpcError) as refusal:
                 list(stub.Submit(iter([request]), timeout=10))
             assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            honest()
 
 
-def test_idle_streams_of_one_identity_are_bounded_and_cost_nobody_else(ledger: LedgerSimulator, honest: None) -> None:
+def test_idle_streams_of_one_identity_are_bounded_and_cost_nobody_else(ledger: LedgerSimulator, honest: Callable[[], None]) -> None:
     author = Author(ledger.user("greedy"))
     streams: list[SubmitStream] = []
     refused = 0
@@ -110,6 +112,7 @@ def test_idle_streams_of_one_identity_are_bounded_and_cost_nobody_else(ledger: L
     assert refused == 40 - len(streams)
     other = Author(ledger.user("modest"))
     other.open(ledger.client("modest")).close()
+    honest()
     for stream in streams:
         stream.close()
 
