@@ -8,27 +8,33 @@ carries problems. Nothing that a report holds disappears without a record or a p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
+from hpcbridge.model.quantities import Instant
 
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run of a script printed, as bytes, and how it ended."""
+    """What one run of a script printed, as bytes, and how it ended.
+
+    `cpu_ms` is the processor time of the script and its children, None where that was not measured (a recording).
+    """
 
     query: str
     argv: tuple[str, ...]
     exit_status: int
     stdout: bytes
     stderr: bytes
+    cpu_ms: int | None = None
 
 
 class ProblemKind(StrEnum):
@@ -61,10 +67,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Generic[Record]):
-    """The records of a readable report, in its order, and what had to be left out or could not be understood."""
+    """The records of a readable report, in its order, and what had to be left out or could not be understood.
+
+    `recorded_until` (of `ended` only) is the latest end this report tells of, of whatever job: what ended much earlier is recorded
+    by now or will never be. None where the scheduler's accounting gives no such order.
+    """
 
     records: tuple[Record, ...]
     problems: tuple[Problem, ...] = ()
+    recorded_until: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +93,24 @@ class About:
     accounting: bool | None = None
 
 
+class Source(Protocol):
+    """Where reports come from: collecting scripts, or something that answers in their place."""
+
+    def run(self, query: str, arguments: Sequence[str] = (), *, stopping: threading.Event | None = None) -> Report:
+        """Asks once. Raises ScriptTimedOut, and SchedulerError where there is no report at all or `stopping` was set."""
+
+    def close(self) -> None:
+        """Ends what still runs."""
+
+
 class Scheduler(Protocol):
     """Reads the reports of one cluster. One instance per cluster: it may remember lines to recognise unchanged ones.
 
-    Every method raises ScriptFailed when the query failed and ReportUnreadable when its report cannot be used as a whole.
+    Every method that reads raises ScriptFailed when the query failed and ReportUnreadable when its report cannot be used as a whole.
     """
+
+    fallback_completes: ClassVar[bool] = False
+    """True if ids that `ended` answers without knowing are worth asking of `ended_fallback` too; else it is asked only in its place."""
 
     def __init__(self, cluster: str) -> None: ...
 
@@ -104,6 +128,18 @@ class Scheduler(Protocol):
 
     def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
         """Reads the queues; figures that need nodes or jobs are None where these are."""
+
+    def refine(self, seen: Job, found: Job) -> Job:
+        """The end `found` in accounting, in the light of how the job was `seen` last, where accounting alone cannot tell."""
+        del seen
+        return found
+
+    def unrecorded(self, seen: Job) -> Job | None:
+        """The end of a job that was in the last report before it vanished and that accounting does not know though it tells of later
+        ends; None where that proves nothing.
+        """
+        del seen
+        return None
 
 
 SchedulerTypes = Mapping[str, type[Scheduler]]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from hpcbridge.errors import SchedulerError, ScriptTimedOut
-from hpcbridge.schedulers.report import Report
+from hpcbridge.schedulers.report import Report, Source
 
 MAX_STDERR_BYTES = 256 << 10
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -34,7 +34,7 @@ _QUERY = re.compile(r"[a-z][a-z_]{0,30}\Z")
 _ARGUMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
 
 
-class ScriptRunner:
+class ScriptRunner(Source):
     """Runs the scripts of one scheduler from `directory`/`scheduler`; each query at most once at a time."""
 
     def __init__(
@@ -57,6 +57,9 @@ class ScriptRunner:
         with self._alone(query), self._started(argv) as process:
             stdout, stderr = self._collect(process, argv, stopping)
         return Report(query, argv, process.returncode, stdout, stderr)
+
+    def close(self) -> None:
+        """Nothing is left to end: every run ends what it began."""
 
     def _script(self, query: str) -> Path:
         if not _QUERY.match(query):

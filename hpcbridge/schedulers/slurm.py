@@ -18,8 +18,9 @@ from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
-from hpcbridge.schedulers.report import About, Answer, Problem, Report
-from hpcbridge.schedulers.slurm_cluster import jobs_by_queue, node_from, queue_from
+from hpcbridge.schedulers.findings import jobs_by_queue, quarantined, stderr_of, unknown_state
+from hpcbridge.schedulers.report import About, Answer, Problem, Report, Scheduler
+from hpcbridge.schedulers.slurm_cluster import node_from, queue_from
 from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, Layout, sacct_layout, squeue_layout
 from hpcbridge.schedulers.slurm_jobs import (
     JobRead,
@@ -34,10 +35,7 @@ from hpcbridge.schedulers.slurm_lines import (
     complains,
     failed,
     lines_of,
-    quarantined,
     says_utc,
-    stderr_of,
-    unknown_state,
 )
 
 _ELAPSED = re.compile(r"(?:[0-9:-]{1,20}|INVALID|N/A|UNLIMITED)\Z")
@@ -52,7 +50,7 @@ _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
 _QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
 
 
-class SlurmScheduler:
+class SlurmScheduler(Scheduler):
     """Parser for one Slurm cluster; remembers the lines of its last `jobs` report."""
 
     def __init__(self, cluster: str) -> None:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hpcbridge.model.clusters import Queue
-from hpcbridge.model.jobs import Job, Phase
 from hpcbridge.model.nodes import Availability, Node, validate_node
 from hpcbridge.model.quantities import escape_text
+from hpcbridge.schedulers.findings import JobCounts, total_of
 from hpcbridge.schedulers.notation import NOTHING, expand_hosts, parse_count, parse_duration, parse_resources, parse_size
 from hpcbridge.schedulers.slurm_states import kept_for_some, node_availability
 
@@ -54,8 +54,6 @@ def node_from(cluster: str, record: str) -> tuple[Node, bool]:
     return node, known
 
 
-JobCounts = Mapping[str, tuple[int | None, int]]
-"""Queued and running jobs by queue; queued is None where a range of unknown length waits."""
 _CLOSED = frozenset({"DOWN", "DRAIN", "INACTIVE"})
 
 
@@ -78,40 +76,13 @@ def queue_from(cluster: str, record: str, *, nodes: Mapping[str, Node] | None, j
         cores_used=None if members is None else sum(node.cores_used or 0 for node in members),
         cores_available=None if members is None else sum(_free_cores(node) for node in members),
         gpus_total=_gpus_of(members, resources),
-        gpus_used=None if members is None else _total([node.gpus_used for node in members]),
+        gpus_used=None if members is None else total_of([node.gpus_used for node in members]),
         jobs_queued=queued,
         jobs_running=running,
         max_cores=_max_cores(fields, cores_total, members),
         max_walltime_seconds=parse_duration(_required(fields, "MaxTime")),
     )
     return queue, None if queue.open or state in _CLOSED else state
-
-
-def jobs_by_queue(jobs: Sequence[Job]) -> JobCounts:
-    """Queued and running jobs of each queue: a pending range counts its members, a job that may start in two queues waits in both."""
-    counts: dict[str, tuple[int | None, int]] = {}
-    for job in jobs:
-        phase = job.phase
-        if phase not in (Phase.QUEUE, Phase.RUN) or job.queue is None:
-            continue
-        for name in job.queue.split(","):
-            queued, running = counts.get(name, (0, 0))
-            if phase is Phase.QUEUE:
-                counts[name] = (_total([queued, _waiting(job)]), running)
-            else:
-                counts[name] = (queued, running + 1)
-    return counts
-
-
-def _waiting(job: Job) -> int | None:
-    pending_range = job.array_job_id is not None and job.array_index is None
-    return job.array_pending if pending_range else 1
-
-
-def _total(figures: Sequence[int | None]) -> int | None:
-    """The sum, None where one of them is not known."""
-    known = [figure for figure in figures if figure is not None]
-    return sum(known) if len(known) == len(figures) else None
 
 
 def _fields(text: str) -> Mapping[str, str]:
@@ -185,7 +156,7 @@ def _gpus_of(members: Sequence[Node] | None, resources: Mapping[str, str]) -> in
     """GPUs stand in the resources of a partition only where the site counts them."""
     if "gres/gpu" in resources:
         return parse_count(resources["gres/gpu"])
-    return None if members is None else _total([node.gpus_total for node in members])
+    return None if members is None else total_of([node.gpus_total for node in members])
 
 
 def _max_cores(fields: Mapping[str, str], cores_total: int, members: Sequence[Node] | None) -> int | None:

@@ -16,8 +16,9 @@ from pathlib import PurePath
 
 from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.quantities import escape_text
+from hpcbridge.schedulers.findings import stderr_of
 from hpcbridge.schedulers.report import Report
-from hpcbridge.schedulers.slurm_lines import complains, stderr_of
+from hpcbridge.schedulers.slurm_lines import complains
 
 Cells = Sequence[str | None]
 """The columns of one record in the order of our own list; None where the report has no such column."""

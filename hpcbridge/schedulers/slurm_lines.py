@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 
 from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.model.quantities import escape_text
-from hpcbridge.schedulers.report import Problem, ProblemKind, Report
+from hpcbridge.schedulers import findings
+from hpcbridge.schedulers.findings import stderr_of
+from hpcbridge.schedulers.report import Report
 
 _ERROR = re.compile(r"(?:^|[\s:])error\b", re.IGNORECASE | re.MULTILINE)
 
@@ -33,13 +35,7 @@ def failed(report: Report) -> ScriptFailed:
         # scontrol says on standard output that the controller is down, in a frame of asterisks
         worded = [line for line in report.stdout[-256:].decode("utf-8", "replace").splitlines() if any(map(str.isalnum, line))]
         said = escape_text(worded[-1].strip("* ")) if worded else ""
-    return ScriptFailed(report.argv or (report.query,), report.exit_status, said)
-
-
-def stderr_of(report: Report) -> str:
-    """Standard error as harmless text, at most its first 4,096 bytes."""
-    lines = report.stderr[:4096].decode("utf-8", "replace").splitlines()
-    return "\n".join(escape_text(line) for line in lines)
+    return findings.failed(report, said)
 
 
 def complains(report: Report) -> bool:
@@ -84,21 +80,3 @@ def blocks_of(lines: Sequence[str], first_key: str) -> Iterator[tuple[int, str]]
     if not block:
         raise ReportUnreadable("only empty lines were printed, which does not prove that there is nothing", line_number=1, line="")
     yield start, "\n".join(block).rstrip("\n ")
-
-
-def quarantined(query: str, error: Exception, *, line: int, subject: str | None = None, field: str | None = None) -> Problem:
-    """The problem for a record that was kept out; `subject` only if it looks like a name, whatever the record says."""
-    return Problem(
-        query=query,
-        kind=ProblemKind.QUARANTINED,
-        line=line,
-        field=field,
-        text=escape_text(str(error)),
-        subject=None if subject is None else escape_text(subject, limit=128),
-    )
-
-
-def unknown_state(query: str, native_state: str, *, line: int, subject: str, field: str = "state") -> Problem:
-    """The problem for a state word that is in no table."""
-    text = f"{native_state} is not a known state"
-    return Problem(query=query, kind=ProblemKind.UNKNOWN_STATE, line=line, field=field, text=text, subject=subject)
