@@ -41,7 +41,7 @@ from hpcbridge.identity.profile import Profile
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.sources import open_source
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.control import ControlServer
 from hpcbridge.wire.convert import encode
@@ -151,6 +151,7 @@ class _Daemon:
         self._client = client
         self._started_at = _now()
         self._observations = Observations()
+        self._source = open_source(config.scheduler)
         self._supervisor = Supervisor(
             clock=time.monotonic,
             jitter=random.random,
@@ -184,7 +185,7 @@ class _Daemon:
             client, spool, self._memory, member=self._gateway.profile.submitter.member, cluster=cluster, stopping=stopping
         )
         self._monitor = Monitor(
-            _runner(config),
+            self._source,
             SCHEDULERS[config.scheduler.name](cluster),
             self._memory,
             spool,
@@ -211,6 +212,7 @@ class _Daemon:
         finally:
             with contextlib.suppress(OSError):
                 control.close()
+            self._source.close()
 
     def _add_workers(self) -> dict[str, Worker]:
         intervals, monitor = self._config.intervals, self._monitor
@@ -300,17 +302,6 @@ class _Daemon:
         jobs = "?" if snapshot.jobs is None else str(len(snapshot.jobs))
         scheduler = {True: "answers", False: "does not answer", None: "not asked yet"}[snapshot.reachable]
         return f"{jobs} jobs; scheduler {scheduler}; ledger {'connected' if gateway.connected else 'not connected'}"
-
-
-def _runner(config: AgentConfig) -> ScriptRunner:
-    section = config.scheduler
-    return ScriptRunner(
-        section.scripts,
-        scheduler=section.name,
-        environment=section.environment,
-        timeout_seconds=section.timeout_seconds,
-        max_bytes=section.max_report_bytes,
-    )
 
 
 def _now() -> Instant:

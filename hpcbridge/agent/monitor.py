@@ -26,8 +26,7 @@ from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import PayloadType
-from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report, Scheduler
-from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report, Scheduler, Source
 from hpcbridge.wire.convert import encode
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Monitor:
 
     def __init__(
         self,
-        runner: ScriptRunner,
+        source: Source,
         scheduler: Scheduler,
         memory: Memory,
         spool: Spool,
@@ -57,7 +56,7 @@ class Monitor:
         came_back: Callable[[], None] = lambda: None,
     ) -> None:
         """`stored` is called when a sample waits to be sent, `came_back` when the scheduler answers again."""
-        self._runner = runner
+        self._source = source
         self._scheduler = scheduler
         self._memory = memory
         self._spool = spool
@@ -177,8 +176,8 @@ class Monitor:
             self._came_back()
 
     def run(self, query: str, arguments: Sequence[str]) -> Report:
-        """Runs one script."""
-        return self._runner.run(query, arguments, stopping=self._stopping)
+        """Asks the source of reports."""
+        return self._source.run(query, arguments, stopping=self._stopping)
 
     def note_success(self, query: str, *, at: Instant, took_ms: int, records: int, problems: Iterable[Problem]) -> None:
         """Keeps the status of a query and says each unknown state word once."""

@@ -20,11 +20,10 @@ from hpcbridge.identity.certificates import read_certificate, verify_issued, ver
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.sources import QUERIES, missing_scripts, open_source
 from hpcbridge.wire.client import Endpoint, LedgerClient, endpoints_of
 from hpcbridge.wire.generated import ledger_pb2
 
-_QUERIES = ("about", "jobs", "ended", "nodes", "queues")
 _FAILED = "failed"
 Config = TypeVar("Config")
 
@@ -123,16 +122,11 @@ def _kept(place: list[Config], value: Config) -> Config:
 
 
 def _ask_scheduler(config: AgentConfig) -> str:
-    section = config.scheduler
-    name = section.name
-    runner = ScriptRunner(
-        section.scripts,
-        scheduler=name,
-        environment=section.environment,
-        timeout_seconds=section.timeout_seconds,
-        max_bytes=section.max_report_bytes,
-    )
-    about = SCHEDULERS[name](config.cluster.name).about(runner.run("about"))
+    source = open_source(config.scheduler)
+    try:
+        about = SCHEDULERS[config.scheduler.name](config.cluster.name).about(source.run("about"))
+    finally:
+        source.close()
     return escape_text(f"{about.name} {about.version or '(version unknown)'} answers")
 
 
@@ -141,10 +135,9 @@ def _check_scripts(config: AgentConfig) -> str:
     if name not in SCHEDULERS:
         raise ConfigError(f"[scheduler] name {name[:40]!r} is not known", hint=f"known are: {', '.join(sorted(SCHEDULERS))}")
     directory = config.scheduler.scripts / name
-    missing = [query for query in _QUERIES if not (directory / query).is_file()]
-    if missing:
+    if missing := missing_scripts(config.scheduler):
         raise ConfigError(f"{directory}: no script {', '.join(missing)}", hint="check [scheduler] scripts in the configuration")
-    return f"{', '.join(_QUERIES)} in {directory}"
+    return f"{', '.join(QUERIES)} in {directory}"
 
 
 def _check_identity(config: AgentConfig) -> str:

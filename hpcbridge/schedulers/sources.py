@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which source of reports a cluster has: chosen by its configuration, the same for the daemon and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from hpcbridge.schedulers.report import Source
+from hpcbridge.schedulers.scripts import ScriptRunner
+
+QUERIES = ("about", "jobs", "ended", "nodes", "queues")
+"""What every scheduler is asked; `ended_fallback` and `cost` exist where a scheduler has them."""
+
+
+class SourceSettings(Protocol):
+    """What is needed of the section [scheduler] of the configuration."""
+
+    @property
+    def name(self) -> str:
+        """The scheduler, a key of `SCHEDULERS`."""
+
+    @property
+    def scripts(self) -> Path:
+        """Folder of the folders of collecting scripts."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What scripts see of the environment beside what they always see."""
+
+    @property
+    def timeout_seconds(self) -> int:
+        """Longest time of one question."""
+
+    @property
+    def max_report_bytes(self) -> int:
+        """Largest answer."""
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that answers for this scheduler; nothing is asked or started before its first `run`."""
+    return ScriptRunner(
+        settings.scripts,
+        scheduler=settings.name,
+        environment=settings.environment,
+        timeout_seconds=settings.timeout_seconds,
+        max_bytes=settings.max_report_bytes,
+    )
+
+
+def missing_scripts(settings: SourceSettings) -> tuple[str, ...]:
+    """Names of the queries that every scheduler is asked and that have no script."""
+    return tuple(query for query in QUERIES if not (settings.scripts / settings.name / query).is_file())
