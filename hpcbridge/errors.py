@@ -46,6 +46,14 @@ class ScriptFailed(SchedulerError):
         self.stderr = stderr
 
 
+class ScriptMissing(SchedulerError):
+    """There is no script for this query: `script` is where it would be."""
+
+    def __init__(self, script: str) -> None:
+        super().__init__(f"{script}: no such script", hint="[scheduler] names the folder of the collecting scripts")
+        self.script = script
+
+
 class ScriptTimedOut(SchedulerError):
     """A script was still running after `seconds`; its whole process group was killed."""
 
@@ -62,11 +70,19 @@ class ReportUnreadable(SchedulerError):
     """A report that cannot be used, with the line that shows it. It changes nothing that was known before."""
 
     def __init__(self, reason: str, *, line_number: int | None = None, line: str = "") -> None:
-        place = f" (line {line_number}: {line[:200]!r})" if line_number is not None else ""
+        place = f" (line {line_number}: {_quoted(line[:200])})" if line_number is not None else ""
         super().__init__(f"{reason}{place}")
         self.reason = reason
         self.line_number = line_number
         self.line = line
+
+
+def _quoted(text: str) -> str:
+    """In quotes as repr chooses them. What is printable was escaped by whoever read it: a second time would show other bytes."""
+    if not text.isprintable():
+        return repr(text)
+    quote = '"' if "'" in text and '"' not in text else "'"
+    return f"{quote}{text}{quote}"
 
 
 class IdentityError(HpcbridgeError):

@@ -10,6 +10,7 @@ seconds after its time is over. What it printed is returned as bytes: nothing is
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import selectors
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from hpcbridge.errors import SchedulerError, ScriptTimedOut
+from hpcbridge.errors import SchedulerError, ScriptMissing, ScriptTimedOut
 from hpcbridge.schedulers.report import Report, Source
 
 MAX_STDERR_BYTES = 256 << 10
@@ -30,6 +31,7 @@ _CHUNK = 1 << 16
 _TICK_SECONDS = 0.1
 _TERM_SECONDS = 1.0
 _LEFT_BEHIND_SECONDS = 1.0
+_FIRST_LOOK_SECONDS = 0.001
 _QUERY = re.compile(r"[a-z][a-z_]{0,30}\Z")
 _ARGUMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
 
@@ -50,13 +52,13 @@ class ScriptRunner(Source):
     def run(self, query: str, arguments: Sequence[str] = (), *, stopping: threading.Event | None = None) -> Report:
         """Runs one script to its end; a non-zero exit status is part of the report and no error here.
 
-        Raises ScriptTimedOut, and SchedulerError for a script that is missing or may not be run, too much output, a query that is
-        still running, and when `stopping` was set.
+        Raises ScriptTimedOut, ScriptMissing, and SchedulerError for a script that may not be run, too much output, a query that is still
+        running, and when `stopping` was set.
         """
         argv = (str(self._script(query)), *map(_checked, arguments))
         with self._alone(query), self._started(argv) as process:
-            stdout, stderr = self._collect(process, argv, stopping)
-        return Report(query, argv, process.returncode, stdout, stderr)
+            stdout, stderr, cpu_ms = self._collect(process, argv, stopping)
+        return Report(query, argv, process.returncode, stdout, stderr, cpu_ms)
 
     def close(self) -> None:
         """Nothing is left to end: every run ends what it began."""
@@ -66,7 +68,7 @@ class ScriptRunner(Source):
             raise SchedulerError(f"{query[:40]!r} is not the name of a query")
         script = self._directory / query
         if not script.is_file():
-            raise SchedulerError(f"{script}: no such script", hint="[scheduler] names the folder of the collecting scripts")
+            raise ScriptMissing(str(script))
         return script
 
     @contextlib.contextmanager
@@ -106,35 +108,43 @@ class ScriptRunner(Source):
 
     def _collect(
         self, process: subprocess.Popen[bytes], argv: Sequence[str], stopping: threading.Event | None
-    ) -> tuple[bytes, bytes]:
+    ) -> tuple[bytes, bytes, int]:
         """Reads until both ends are closed, or a second after the script itself is over: a child it left behind may hold them open."""
         deadline = time.monotonic() + self._timeout_seconds
-        stdout, stderr = bytearray(), bytearray()
-        over_at: float | None = None
+        stdout, stderr = io.BytesIO(), io.BytesIO()
+        cpu_ms: int | None = None
+        over_at = 0.0
         with selectors.DefaultSelector() as selector:
             for stream, buffer in ((process.stdout, stdout), (process.stderr, stderr)):
                 if stream is not None:
                     selector.register(stream, selectors.EVENT_READ, buffer)
             while selector.get_map():
-                now = time.monotonic()
-                if stopping is not None and stopping.is_set():
-                    raise SchedulerError(f"{argv[0]}: stopped before it was over")
-                if now >= deadline:
-                    raise ScriptTimedOut(argv, self._timeout_seconds)
-                if over_at is not None and now >= over_at + _LEFT_BEHIND_SECONDS:
+                now = self._checked_time(argv, deadline, stopping)
+                if cpu_ms is not None and now >= over_at + _LEFT_BEHIND_SECONDS:
                     break
                 for key, _ in selector.select(min(_TICK_SECONDS, deadline - now)):
                     _read_some(selector, key)
-                del stderr[MAX_STDERR_BYTES:]
-                if len(stdout) > self._max_bytes:
+                stderr.truncate(MAX_STDERR_BYTES)
+                stderr.seek(0, io.SEEK_END)
+                if stdout.tell() > self._max_bytes:
                     raise SchedulerError(f"{argv[0]}: printed more than {self._max_bytes} bytes")
-                if over_at is None and process.poll() is not None:
+                if cpu_ms is None and (cpu_ms := _reaped(process)) is not None:
                     over_at = time.monotonic()
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise ScriptTimedOut(argv, self._timeout_seconds) from None
-        return bytes(stdout), bytes(stderr)
+        pause = stopping or threading.Event()
+        seconds = _FIRST_LOOK_SECONDS
+        while cpu_ms is None and (cpu_ms := _reaped(process)) is None:
+            pause.wait(min(seconds, max(0.0, deadline - self._checked_time(argv, deadline, stopping))))
+            seconds = min(2 * seconds, _TICK_SECONDS)
+        return stdout.getvalue(), stderr.getvalue(), cpu_ms  # getvalue of what is not written to any more copies nothing
+
+    def _checked_time(self, argv: Sequence[str], deadline: float, stopping: threading.Event | None) -> float:
+        """Monotonic time, unless there is none left."""
+        if stopping is not None and stopping.is_set():
+            raise SchedulerError(f"{argv[0]}: stopped before it was over")
+        now = time.monotonic()
+        if now >= deadline:
+            raise ScriptTimedOut(argv, self._timeout_seconds)
+        return now
 
 
 def _checked(argument: str) -> str:
@@ -147,9 +157,21 @@ def _read_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> 
     stream: IO[bytes] = key.fileobj  # type: ignore[assignment]
     chunk = os.read(stream.fileno(), _CHUNK)
     if chunk:
-        key.data.extend(chunk)
+        key.data.write(chunk)
     else:
         selector.unregister(stream)
+
+
+def _reaped(process: subprocess.Popen[bytes]) -> int | None:
+    """Processor time, in ms, of a script that is over and of those of its children it waited for; None while it runs.
+
+    The exit status is put where Popen looks for it: whoever asks wait4 is the last one the kernel tells.
+    """
+    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return round((usage.ru_utime + usage.ru_stime) * 1000)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
