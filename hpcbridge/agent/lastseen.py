@@ -36,7 +36,7 @@ class LastSeen:
         """Jobs of the last report and vanished ones; ids that are gone are looked up when one comes back (`gone_jobs`)."""
         rows = self._file.rows("SELECT job_id, incarnation, published, job FROM seen WHERE gone_at IS NULL")
         live = {job_id: SeenJob(decode(Job, job), incarnation, bool(published)) for job_id, incarnation, published, job in rows}
-        query = "SELECT job, incarnation, published, since_at, next_at, asked, told FROM missing"
+        query = "SELECT job, incarnation, published, since_at, next_at, asked, told, seen_at, lately FROM missing"
         missing = [_missing(row) for row in self._file.rows(query)]
         return JobMemory(live, {each.key: each for each in missing})
 
@@ -126,9 +126,13 @@ def write_memory(db: Connection, writes: MemoryWrites, *, at: Instant) -> None:
     )
     db.executemany("DELETE FROM missing WHERE job_id = ? AND incarnation = ?", writes.no_longer_missing)
     db.executemany(
-        "INSERT OR REPLACE INTO missing VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO missing(job_id, incarnation, published, since_at, next_at, asked, told, job, seen_at, lately)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (each.job.job_id, each.incarnation, each.published, each.since_at, each.next_at, each.asked, each.told, encode(each.job))
+            (
+                *(each.job.job_id, each.incarnation, each.published, each.since_at, each.next_at, each.asked, each.told),
+                *(encode(each.job), each.seen_at, each.lately),
+            )
             for each in writes.missing
         ],
     )
@@ -141,7 +145,7 @@ def forget_gone(db: Connection, *, before: Instant) -> None:
 
 
 def _missing(row: Sequence[Any]) -> MissingJob:
-    job, incarnation, published, since_at, next_at, asked, told = row
+    job, incarnation, published, since_at, next_at, asked, told, seen_at, lately = row
     return MissingJob(
         job=decode(Job, job),
         incarnation=incarnation,
@@ -150,6 +154,8 @@ def _missing(row: Sequence[Any]) -> MissingJob:
         next_at=next_at,
         asked=asked,
         told=bool(told),
+        seen_at=seen_at,
+        lately=bool(lately),
     )
 
 

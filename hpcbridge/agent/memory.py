@@ -34,6 +34,7 @@ from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import PayloadType
+from hpcbridge.schedulers.report import Scheduler
 from hpcbridge.wire.convert import encode, to_message
 from hpcbridge.wire.generated import transactions_pb2
 
@@ -70,17 +71,25 @@ class Memory:
         self._loaded = False
         self._live: dict[str, SeenJob] = {}
         self._missing: dict[tuple[str, int], MissingJob] = {}
+        self._reported_at: Instant | None = None
+        self._gaps_ms = (0, 0)
+        self._recorded_until: Instant | None = None
         self._in_doubt: set[str] = set()
         self._doubtful = True
         self._watched: frozenset[str] = frozenset()
 
     def observe_jobs(self, jobs: Iterable[Job], *, unreadable: Collection[str], at: Instant) -> JobComparison:
-        """Compares a whole, readable report with the memory and stores what follows."""
-        report, uncounted = by_key(jobs)
+        """Compares a whole, readable report with the memory and stores what follows.
+
+        `unreadable` are ids, as the scheduler prints them, of jobs that are in the report but could not be read.
+        """
+        report, hidden = by_key(jobs, unreadable)
         with self._changing():
             new_ids = [key for key in report if key not in self._live]
-            memory = JobMemory(self._live, self._missing, self._spool.last_seen.gone_jobs(new_ids))
-            comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable={*unreadable, *uncounted})
+            gone = self._spool.last_seen.gone_jobs(new_ids)
+            gap_ms = max(self._patience.gap_ms, 2 * min(self._gaps_ms))
+            memory = JobMemory(self._live, self._missing, gone, reported_at=self._reported_at, gap_ms=gap_ms)
+            comparison = compare_jobs(memory, report, at=at, wanted=self._is_wanted, unreadable=hidden)
             encoded: dict[str, bytes] = {}
             items = tuple(self._item(told, memory.gone, encoded) for told in comparison.changes)
             writes = MemoryWrites(
@@ -92,7 +101,8 @@ class Memory:
             )
             if writes != _NOTHING:
                 self._spool.store(items, writes, at=at)
-            self._keep(report, comparison)
+            self._keep(comparison)
+            self._note_report(at)
         if items:
             self._stored()
         return comparison
@@ -104,13 +114,23 @@ class Memory:
             return tuple(each for each in self._missing.values() if not at < each.next_at <= latest)
 
     def settle_jobs(
-        self, missing: Iterable[MissingJob], records: Sequence[Job] | None, *, unreadable: Collection[str] = (), at: Instant
+        self,
+        missing: Iterable[MissingJob],
+        records: Sequence[Job] | None,
+        *,
+        unreadable: Collection[str] = (),
+        recorded_until: Instant | None = None,
+        rules: Scheduler | None = None,
+        at: Instant,
     ) -> int:
         """Judges vanished jobs by the records of accounting (None: it did not answer); how many are settled.
 
-        Of the ids in `unreadable` accounting said something that could not be read, which is no answer either.
+        Of the ids in `unreadable` accounting said something that could not be read, which is no answer either. `recorded_until` is the
+        latest end it told of this time, `rules` says what accounting alone cannot tell.
         """
         with self._changing():
+            known_until = [until for until in (self._recorded_until, recorded_until) if until is not None]
+            self._recorded_until = max(known_until, default=None)
             items: list[Item] = []
             kept: list[MissingJob] = []
             settled: list[tuple[str, int]] = []
@@ -122,7 +142,9 @@ class Memory:
                     continue
                 answered = records is not None and each.job.job_id not in unreadable
                 known = by_id.get(each.job.job_id, []) if answered else None
-                verdict = settle(self._missing[each.key], known, at=at, patience=self._patience)
+                verdict = settle(
+                    self._missing[each.key], known, at=at, patience=self._patience, rules=rules, recorded_until=self._recorded_until
+                )
                 if verdict.change is not None:
                     items.append(self._item(verdict.change, {}, {}))
                 if verdict.missing is None:
@@ -130,7 +152,8 @@ class Memory:
                 else:
                     kept.append(verdict.missing)
             if kept or settled:
-                self._spool.store(items, MemoryWrites(missing=tuple(kept), no_longer_missing=tuple(settled)), at=at)
+                writes = MemoryWrites(missing=tuple(kept), no_longer_missing=tuple(settled), gone=self._ended_of(settled))
+                self._spool.store(items, writes, at=at)
             self._missing.update((each.key, each) for each in kept)
             for key in settled:
                 del self._missing[key]
@@ -230,7 +253,19 @@ class Memory:
         self._in_doubt = set(self._spool.last_seen.unconfirmed_job_ids())
         self._loaded = True
 
-    def _keep(self, report: Mapping[str, Job], comparison: JobComparison) -> None:
+    def _ended_of(self, settled: Sequence[tuple[str, int]]) -> dict[str, GoneJob]:
+        """Ids that left the report and are over: one that comes back, though its scheduler keeps the submit time, is another run."""
+        gone = self._spool.last_seen.gone_jobs([job_id for job_id, _ in settled])
+        over = {job_id: incarnation for job_id, incarnation in settled if job_id in gone and gone[job_id].incarnation == incarnation}
+        return {job_id: dataclasses.replace(gone[job_id], ended=True) for job_id in over}
+
+    def _note_report(self, at: Instant) -> None:
+        """A scheduler that answers slowly is asked less often: twice the usual gap between reports is no outage."""
+        if self._reported_at is not None and at > self._reported_at:
+            self._gaps_ms = (self._gaps_ms[1], min(at - self._reported_at, _LONGEST_GAP_MS))
+        self._reported_at = at
+
+    def _keep(self, comparison: JobComparison) -> None:
         for key in comparison.gone:
             self._live.pop(key, None)
         self._live.update(comparison.seen)
@@ -238,10 +273,7 @@ class Memory:
         for missing_key in comparison.found:
             self._missing.pop(missing_key, None)
         # The parser's object instead of an equal one: the next comparison is then one look, and nothing is held twice.
-        for key, job in report.items():
-            seen = self._live[key]
-            if seen.job is not job and not job.state.ended:
-                self._live[key] = SeenJob(job, seen.incarnation, seen.published)
+        self._live.update(comparison.kept)
 
     def _is_wanted(self, job: Job) -> bool:
         return is_wanted(job, mode=self._publication.mode, owners=self._publication.owners, watched=self._watched)
@@ -281,3 +313,4 @@ def _is_on_ledger(missing: MissingJob, on_ledger: Job) -> bool:
 
 
 _NOTHING = MemoryWrites()
+_LONGEST_GAP_MS = 15 * 60_000

@@ -5,28 +5,63 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hpcbridge.model.clusters import ClusterState, Frontend, Queue, SchedulerInfo, utilization_of
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Availability, Node
 from hpcbridge.model.quantities import Instant
-from hpcbridge.schedulers.report import About
+from hpcbridge.schedulers.report import About, Effort, Problem, ProblemKind
 
 _TAKES_WORK = Availability.UP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryStatus:
-    """How a query went last time. `records` and `problems` are of the last readable report."""
+    """How a query went last time, and in all. `records` and `problems` are of the last readable report, `last_duration_ms` (how long the
+    scheduler took to answer), `last_cpu_ms` and `last_bytes` of the last run; None is what was not measured.
+    """
 
     name: str
     last_report_at: Instant | None = None
     last_duration_ms: int | None = None
+    last_cpu_ms: int | None = None
+    last_bytes: int | None = None
     records: int | None = None
     problems: int = 0
     last_error: str | None = None
+    runs: int = 0
+    failures: int = 0
+    total_duration_ms: int = 0
+    total_cpu_ms: int = 0
+    total_bytes: int = 0
+    problem_counts: Mapping[ProblemKind, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a query cost: how long the scheduler took, processor time and bytes; None where there was no report."""
+
+    took_ms: int
+    cpu_ms: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCost:
+    """What our account asked of the scheduler's server within `period_ms`, up to now, and what it has asked since the daemon began.
+
+    `busy_us` of the server's time went into `calls` of ours, `all_busy_us` into everybody's.
+    """
+
+    period_ms: int
+    calls: int
+    busy_us: int
+    all_busy_us: int
+    total_calls: int
+    total_busy_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +86,24 @@ class Observations:
         self._lock = threading.Lock()
         self._snapshot = Snapshot()
         self._queries: dict[str, QueryStatus] = {}
+        self._effort: Effort | None = None
+        self._server_cost: ServerCost | None = None
+        self._unknown_states: set[str] = set()
 
     @property
     def snapshot(self) -> Snapshot:
         """The latest of everything."""
         return self._snapshot
+
+    @property
+    def server_cost(self) -> ServerCost | None:
+        """What our questions cost the scheduler's server, from two looks at its counters; None before, or where it has none."""
+        return self._server_cost
+
+    @property
+    def unknown_states(self) -> int:
+        """How many different state words were met that are in no table."""
+        return len(self._unknown_states)
 
     def queries(self) -> tuple[QueryStatus, ...]:
         """How each query went, by name."""
@@ -94,17 +142,64 @@ class Observations:
             self._snapshot = replace(self._snapshot, reachable=reachable)
             return news
 
-    def note_success(self, query: str, *, at: Instant, took_ms: int, records: int, problems: int) -> None:
-        """A query gave a readable report."""
-        status = QueryStatus(name=query, last_report_at=at, last_duration_ms=took_ms, records=records, problems=problems)
+    def note_success(self, query: str, *, at: Instant, run: Run, records: int, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """A query gave a readable report; those of its problems that are news: of unknown states only the first of each word is."""
+        problems = tuple(problems)
+        news: list[Problem] = []
         with self._lock:
-            self._queries[query] = status
+            status = self._counted(query, run, problems)
+            self._queries[query] = replace(status, last_report_at=at, records=records, problems=len(problems), last_error=None)
+            for problem in problems:
+                if problem.kind is not ProblemKind.UNKNOWN_STATE:
+                    news.append(problem)
+                elif problem.text not in self._unknown_states:
+                    self._unknown_states.add(problem.text)
+                    news.append(problem)
+        return tuple(news)
 
-    def note_failure(self, query: str, error: str) -> None:
-        """A query failed; what was known before stays."""
+    def note_failure(self, query: str, error: str, *, run: Run | None = None, kind: ProblemKind | None = None) -> None:
+        """A query failed; what was known before stays. `run` is None where nothing was asked, `kind` that of the failure."""
         with self._lock:
-            before = self._queries.get(query, QueryStatus(name=query))
-            self._queries[query] = replace(before, last_error=error)
+            if run is None:
+                status = self._queries.get(query, QueryStatus(name=query))
+            else:
+                status = self._counted(query, run, ())
+                status = replace(status, failures=status.failures + 1)
+            counts = dict(status.problem_counts)
+            if kind is not None:
+                counts[kind] = counts.get(kind, 0) + 1
+            self._queries[query] = replace(status, last_error=error, problem_counts=counts)
+
+    def note_effort(self, effort: Effort) -> None:
+        """The server's counters, to be compared with those of the last look if they did not begin again in between."""
+        with self._lock:
+            before, self._effort = self._effort, effort
+            if before is None or before.since_at != effort.since_at or effort.at <= before.at or effort.calls < before.calls:
+                return
+            known = self._server_cost
+            calls, busy_us = effort.calls - before.calls, effort.busy_us - before.busy_us
+            self._server_cost = ServerCost(
+                period_ms=effort.at - before.at,
+                calls=calls,
+                busy_us=busy_us,
+                all_busy_us=effort.all_busy_us - before.all_busy_us,
+                total_calls=calls + (known.total_calls if known else 0),
+                total_busy_us=busy_us + (known.total_busy_us if known else 0),
+            )
+
+    def _counted(self, query: str, run: Run, problems: Sequence[Problem]) -> QueryStatus:
+        before = self._queries.get(query, QueryStatus(name=query))
+        return replace(
+            before,
+            last_duration_ms=run.took_ms,
+            last_cpu_ms=run.cpu_ms,
+            last_bytes=run.size,
+            runs=before.runs + 1,
+            total_duration_ms=before.total_duration_ms + run.took_ms,
+            total_cpu_ms=before.total_cpu_ms + (run.cpu_ms or 0),
+            total_bytes=before.total_bytes + (run.size or 0),
+            problem_counts=Counter(before.problem_counts) + Counter(problem.kind for problem in problems),
+        )
 
 
 def cluster_state(snapshot: Snapshot, *, cluster: str, scheduler: str, at: Instant) -> ClusterState:

@@ -22,7 +22,7 @@ from hpcbridge.errors import ConfigError, HpcbridgeError, IntegrityError, Storag
 from hpcbridge.failpoints import reach
 
 Connection = sqlite3.Connection
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen(job_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, submitted_at INTEGER, published INTEGER NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE seen(job_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, submitt
 CREATE INDEX seen_gone ON seen(gone_at) WHERE gone_at IS NOT NULL;
 CREATE TABLE missing(job_id TEXT NOT NULL, incarnation INTEGER NOT NULL, published INTEGER NOT NULL, since_at INTEGER NOT NULL,
                      next_at INTEGER NOT NULL, asked INTEGER NOT NULL, told INTEGER NOT NULL, job BLOB NOT NULL,
-                     PRIMARY KEY(job_id, incarnation)) WITHOUT ROWID;
+                     seen_at INTEGER, lately INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(job_id, incarnation)) WITHOUT ROWID;
 CREATE TABLE node(name TEXT PRIMARY KEY, availability TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE waiting(id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL, content BLOB NOT NULL, replaces TEXT, subject TEXT,
                      sample INTEGER NOT NULL, unconfirmed INTEGER NOT NULL, at INTEGER NOT NULL, sequence INTEGER);
@@ -48,6 +48,7 @@ CREATE TABLE refused(id INTEGER PRIMARY KEY, type TEXT NOT NULL, content BLOB NO
 CREATE TABLE pseudonym(owner TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE watched(job_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_TO_VERSION_2 = "ALTER TABLE missing ADD COLUMN seen_at INTEGER;ALTER TABLE missing ADD COLUMN lately INTEGER NOT NULL DEFAULT 0"
 _DAMAGED = "move spool.db away and start again: the daemon then opens a new epoch and asks the ledger for open jobs"
 
 
@@ -148,11 +149,12 @@ class SpoolFile:
             verdict = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise IntegrityError(f"{self.path}: integrity check failed: {verdict[:200]}", hint=_DAMAGED)
-            if version == 0:
+            if version < SCHEMA_VERSION:
                 with self.transaction() as db:
-                    for statement in _SCHEMA.split(";"):
+                    for statement in (_TO_VERSION_2 if version else _SCHEMA).split(";"):
                         db.execute(statement)
-                    write_meta(db, "doubtful", b"1")  # until the ledger says that it never heard of us
+                    if version == 0:
+                        write_meta(db, "doubtful", b"1")  # until the ledger says that it never heard of us
                     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._check_payloads()
         except sqlite3.OperationalError as error:

@@ -58,8 +58,16 @@ class Supervisor:
         self._error_lock = threading.Lock()
         self._signals: StopSignals | None = None
 
-    def add(self, name: str, step: Callable[[], None], *, pace: Pace, limit_seconds: float = 60.0) -> Worker:
-        """A new worker, started by `run`. `limit_seconds`: the longest its step may go without a beat."""
+    def add(
+        self,
+        name: str,
+        step: Callable[[], None],
+        *,
+        pace: Pace,
+        limit_seconds: float = 60.0,
+        load: Callable[[], float] | None = None,
+    ) -> Worker:
+        """A new worker, started by `run`. `limit_seconds`: the longest its step may go without a beat; `load`: as for Worker."""
         worker = Worker(
             name,
             step,
@@ -69,6 +77,7 @@ class Supervisor:
             jitter=self._jitter,
             give_up=self._given_up,
             limit_seconds=limit_seconds,
+            load=load,
         )
         self._workers.append(worker)
         return worker

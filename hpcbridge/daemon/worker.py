@@ -19,6 +19,8 @@ from hpcbridge.errors import HpcbridgeError
 
 logger = logging.getLogger(__name__)
 
+_ROUNDING = 1e-6
+
 
 class Phase(StrEnum):
     """What a worker is doing."""
@@ -39,7 +41,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """A worker as a screen or a metric shows it. `beat_at` is monotonic time, `last_took_seconds` None before the first step."""
+    """A worker as a screen or a metric shows it. `beat_at` is monotonic time; None is what is not known before the first step.
+
+    `interval_seconds` is how often it is meant to act, `next_after_seconds` what lies between the beginnings of the last step and of the
+    next; `slow` says that this is longer because of the load of the last step.
+    """
 
     name: str
     phase: Phase
@@ -48,6 +54,9 @@ class WorkerStatus:
     failures: int
     last_took_seconds: float | None
     last_error: str | None
+    interval_seconds: float = 0.0
+    next_after_seconds: float | None = None
+    slow: bool = False
 
 
 class Worker:
@@ -64,8 +73,11 @@ class Worker:
         jitter: Callable[[], float],
         give_up: Callable[[Worker, HpcbridgeError], None],
         limit_seconds: float = 60.0,
+        load: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` is monotonic, `jitter` returns 0 to 1; `limit_seconds` is the longest a step may go without a beat."""
+        """`clock` is monotonic, `jitter` returns 0 to 1; `limit_seconds` is the longest a step may go without a beat; `load` tells how
+        many seconds the last step kept others busy.
+        """
         self.name = name
         self._step = step
         self._pace = pace
@@ -74,6 +86,7 @@ class Worker:
         self._jitter = jitter
         self._give_up = give_up
         self._limit_seconds = limit_seconds
+        self._load = load
         self._changed = threading.Condition()
         self._woken = False
         self._hurried = False
@@ -85,6 +98,8 @@ class Worker:
         self._failures = 0
         self._last_took: float | None = None
         self._last_error: str | None = None
+        self._next_after: float | None = None
+        self._slow = False
 
     def start(self) -> None:
         """Starts the thread, also again after it died."""
@@ -136,6 +151,9 @@ class Worker:
             failures=self._failures,
             last_took_seconds=self._last_took,
             last_error=self._last_error,
+            interval_seconds=self._pace.interval_seconds,
+            next_after_seconds=self._next_after,
+            slow=self._slow,
         )
 
     def _run(self) -> None:
@@ -175,13 +193,16 @@ class Worker:
         self._last_error = None
         self._last_took = took
         self._phase = Phase.RESTING
-        return self._pace.rest_after_success(took)
+        load = self._load() if self._load else None
+        return self._noted(took, load, self._pace.rest_after_success(took, load))
 
     def _failed(self, error: Exception, took: float) -> float:
         self._failures += 1
         self._last_error = str(error) or type(error).__name__
         self._last_took = took
-        rest = self._pace.rest_after_failure(took, failures=self._failures, jitter=self._jitter())
+        load = self._load() if self._load else None
+        rest = self._pace.rest_after_failure(took, load, failures=self._failures, jitter=self._jitter())
+        self._noted(took, load, rest)
         broken = self._pace.is_broken(self._failures)
         self._phase = Phase.BROKEN if broken else Phase.PAUSED
         news = self._failures in (1, self._pace.breaks_after)
@@ -195,6 +216,12 @@ class Worker:
             rest,
             self._last_error[:500],
         )
+        return rest
+
+    def _noted(self, took: float, load: float | None, rest: float) -> float:
+        self._next_after = took + rest
+        stretched = self._pace.stretched_seconds(took, load)
+        self._slow = stretched > self._pace.interval_seconds and stretched >= took + rest - _ROUNDING
         return rest
 
     def _rest(self, seconds: float) -> None:

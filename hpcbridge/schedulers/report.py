@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
@@ -93,6 +94,21 @@ class About:
     accounting: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What the scheduler's server has counted: calls of one account and of everybody, and the time it spent on them.
+
+    The counters began with 0 at `since_at` (a restart, or midnight), so only what has the same beginning can be compared.
+    """
+
+    at: Instant
+    since_at: Instant
+    calls: int
+    busy_us: int
+    all_calls: int
+    all_busy_us: int
+
+
 class Source(Protocol):
     """Where reports come from: collecting scripts, or something that answers in their place."""
 
@@ -111,6 +127,8 @@ class Scheduler(Protocol):
 
     fallback_completes: ClassVar[bool] = False
     """True if ids that `ended` answers without knowing are worth asking of `ended_fallback` too; else it is asked only in its place."""
+    counts_calls: ClassVar[bool] = False
+    """True if the query `cost` tells what our questions cost the scheduler's server."""
 
     def __init__(self, cluster: str) -> None: ...
 
@@ -128,6 +146,10 @@ class Scheduler(Protocol):
 
     def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
         """Reads the queues; figures that need nodes or jobs are None where these are."""
+
+    def effort(self, report: Report, *, user_id: int) -> Effort:
+        """Reads the report of `cost`; `user_id` is the account that asks."""
+        raise ReportUnreadable(f"{report.query}: user {user_id}: this scheduler does not count calls")
 
     def refine(self, seen: Job, found: Job) -> Job:
         """The end `found` in accounting, in the light of how the job was `seen` last, where accounting alone cannot tell."""

@@ -19,9 +19,10 @@ from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import jobs_by_queue, quarantined, stderr_of, unknown_state
-from hpcbridge.schedulers.report import About, Answer, Problem, Report, Scheduler
+from hpcbridge.schedulers.report import About, Answer, Effort, Problem, Report, Scheduler
 from hpcbridge.schedulers.slurm_cluster import node_from, queue_from
 from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, Layout, sacct_layout, squeue_layout
+from hpcbridge.schedulers.slurm_cost import effort_from
 from hpcbridge.schedulers.slurm_jobs import (
     JobRead,
     job_from_sacct,
@@ -52,6 +53,8 @@ _QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
 
 class SlurmScheduler(Scheduler):
     """Parser for one Slurm cluster; remembers the lines of its last `jobs` report."""
+
+    counts_calls = True
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
@@ -184,6 +187,10 @@ class SlurmScheduler(Scheduler):
                 problems.append(unknown_state(report.query, escape_text(unknown), line=number, subject=queue.name, field="open"))
             queues.append(queue)
         return Answer(records=tuple(queues), problems=tuple(problems))
+
+    def effort(self, report: Report, *, user_id: int) -> Effort:
+        """The controller's own count of calls."""
+        return effort_from(report, user_id=user_id)
 
     def _ended_fallback(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
         """`scontrol show job`, which has no nonce: answers are counted against questions, and what was not asked for is kept out.

@@ -18,7 +18,7 @@ from hpcbridge import failpoints
 from hpcbridge.agent.changes import SeenJob
 from hpcbridge.agent.rows import Acknowledgement, Item, MemoryWrites, NumberedPayload, Refusal
 from hpcbridge.agent.spool import Spool
-from hpcbridge.agent.spool_file import SpoolFull
+from hpcbridge.agent.spool_file import SCHEMA_VERSION, SpoolFull
 from hpcbridge.errors import ConfigError, IntegrityError, StorageError
 from hpcbridge.failpoints import FailpointReached
 from hpcbridge.model.entries import EntryOutcome
@@ -235,7 +235,7 @@ def test_a_newer_version_and_damage_are_refused(new_spool: Callable[..., Spool])
     _execute(path, "PRAGMA user_version = 99")
     with pytest.raises(ConfigError, match="newer"):
         new_spool()
-    _execute(path, "PRAGMA user_version = 1")
+    _execute(path, f"PRAGMA user_version = {SCHEMA_VERSION}")
     _execute(path, "UPDATE payload SET payload = CAST('flipped' AS BLOB)")
     with pytest.raises(IntegrityError, match="not what was stored"):
         new_spool()
