@@ -30,6 +30,7 @@ from hpcbridge.ctl.output import show_error
 from hpcbridge.ctl.parse import parse
 from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
+from hpcbridge.ctl.record import record
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
 from hpcbridge.ctl.submit import REFUSAL_HINTS
@@ -107,7 +108,7 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
 
 
 for _command in (
-    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, parse, events,
+    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse, events,
     ledger_group, receipt_group, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)

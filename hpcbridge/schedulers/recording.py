@@ -9,8 +9,11 @@ completes: an END found there fills what the queue's own record left open, and n
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +33,10 @@ _JOB_IDS = re.compile(r"[0-9][0-9A-Za-z_.+\[\]%,:-]*\Z")
 _COMMA = re.compile(r",(?![^\[]*\])")
 _BAD_DATA_STATUS = 65
 _MAX_CLUSTER = 40
+_BESIDE = "each query of meta.json has a .out and a .err beside it"
 _MAX_BYTES = 256 << 20
+_MAX_META_BYTES = 4 << 20
+_ARRAY_IS_MADE_WITHIN = 60_000
 Read = TypeVar("Read")
 
 
@@ -153,15 +159,18 @@ def _merge(listed: Answer[Job] | None, ended: Sequence[Answer[Job] | None], *, j
     since = _submitted_since(merged.values())
     for answer in ended:
         for found in answer.records if answer else ():
-            if found.submitted_at is not None and found.submitted_at < since.get(found.array_job_id or found.het_job_id or "", 0):
+            whole = found.array_job_id or found.het_job_id or ""
+            if found.submitted_at is not None and found.submitted_at < since.get(whole, 0) - _ARRAY_IS_MADE_WITHIN:
                 continue  # member 3 of an older array of the same id; member 3 of this one may still wait in a range
             job = merged.get(found.job_id)
             if job is None:
                 merged[found.job_id] = found
-            elif found.job_id in own or found.submitted_at == job.submitted_at:
+            elif found.job_id in own:
                 merged[found.job_id] = complete(job, found)
-            elif (found.submitted_at or 0) > (job.submitted_at or 0):
+            elif (found.submitted_at or 0) > (job.submitted_at or 0) or _is_later_run(found, job):
                 merged[found.job_id] = found
+            elif found.submitted_at == job.submitted_at and not _is_later_run(job, found):
+                merged[found.job_id] = complete(job, found)
     if merged:
         return tuple(merged.values())
     answers = [listed] if jobs_recorded else list(ended)
@@ -169,13 +178,22 @@ def _merge(listed: Answer[Job] | None, ended: Sequence[Answer[Job] | None], *, j
     return () if proven else None
 
 
+def _is_later_run(job: Job, other: Job) -> bool:
+    """Two runs of one submission, as accounting tells of a job that was requeued: the one that ended later is how it ended."""
+    same_job = job.submitted_at == other.submitted_at and job.state.ended and other.state.ended
+    return same_job and job.ended_at is not None and other.ended_at is not None and job.ended_at > other.ended_at
+
+
 def _submitted_since(jobs: Iterable[Job]) -> Mapping[str, int]:
-    """When each array and each heterogeneous job of the queue was submitted, from those parts of it that were never requeued."""
+    """When each array and each heterogeneous job of the queue was submitted, from those parts of it that were never requeued.
+
+    TORQUE makes the members of an array one after the other, so their submit times differ by seconds.
+    """
     since: dict[str, int] = {}
     for job in jobs:
         whole = job.array_job_id or job.het_job_id
         if whole is not None and job.submitted_at is not None and job.restarts == 0:
-            since[whole] = job.submitted_at
+            since[whole] = min(job.submitted_at, since.get(whole, job.submitted_at))
     return since
 
 
@@ -208,10 +226,9 @@ def asked_ids(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load_meta(path: Path) -> dict[str, Any]:
+    data = _load_bytes(path, limit=_MAX_META_BYTES, hint="a recording is a folder with a meta.json")
     try:
-        meta = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadData(f"{path}: {error.strerror}", hint="a recording is a folder with a meta.json") from error
+        meta = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BadData(f"{path}: not JSON: {error}") from error
     if not isinstance(meta, dict):
@@ -239,15 +256,26 @@ def _load_report(directory: Path, query: str, entry: object, path: Path) -> Repo
         query=query,
         argv=tuple(argv),
         exit_status=status,
-        stdout=_load_bytes(directory / f"{query}.out"),
-        stderr=_load_bytes(directory / f"{query}.err"),
+        stdout=_load_bytes(directory / f"{query}.out", limit=_MAX_BYTES, hint=_BESIDE),
+        stderr=_load_bytes(directory / f"{query}.err", limit=_MAX_BYTES, hint=_BESIDE),
     )
 
 
-def _load_bytes(path: Path) -> bytes:
+def _load_bytes(path: Path, *, limit: int, hint: str) -> bytes:
+    """A regular file only: a recording comes from a stranger, and a link in it could name any file of this machine."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise BadData(f"{path}: larger than {_MAX_BYTES} bytes")
-        return path.read_bytes()
+        with open(path, "rb", opener=_open_no_link) as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise BadData(f"{path}: is not a regular file", hint=hint)
+            if about.st_size > limit:
+                raise BadData(f"{path}: larger than {limit} bytes")
+            return file.read()
     except OSError as error:
-        raise BadData(f"{path}: {error.strerror}", hint="each query of meta.json has a .out and a .err beside it") from error
+        why = "is a link, which a recording may not hold" if error.errno == errno.ELOOP else error.strerror
+        raise BadData(f"{path}: {why}", hint=hint) from error
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Not a link, and no waiting for somebody to write into a named pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
