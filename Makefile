@@ -19,10 +19,12 @@ demo: ## a private Slurm, a ledger and a daemon on this machine, and a job's way
 
 test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare slurm
+	@tests/prepare gridengine
 	$(BIN)/pytest -q -m "not full"
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare slurm
+	@tests/prepare gridengine
 	$(BIN)/pytest -q --timeout=14400
 
 lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
@@ -38,6 +40,7 @@ docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example
 
 bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare slurm
+	@tests/prepare gridengine
 	$(BIN)/python -m tests.benchmarks.run
 
 clean: ## remove what the targets made
