@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import re
 import tomllib
 import types
@@ -25,6 +26,7 @@ import msgspec
 from hpcbridge.errors import ConfigError
 from hpcbridge.model.clusters import Program, Rates, Registration
 from hpcbridge.model.quantities import check_name
+from hpcbridge.schedulers import SCHEDULERS
 
 AGENT_CONFIG = Path("/etc/hpcbridge/hpcbridged.toml")
 LEDGER_CONFIG = Path("/etc/hpcbridge/ledgerd.toml")
@@ -63,13 +65,17 @@ class ClusterSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerSection:
-    """Which scheduler, where its scripts are, and what they may see of the environment."""
+    """Which scheduler, where its scripts are, and what they may see of the environment. ``owners`` are those whose processes count as jobs
+    where this machine itself is the cluster (``local``); ``pyslurm`` says whether Slurm is asked through it where that works.
+    """
 
     name: str
     scripts: Path = SCRIPTS_DIRECTORY
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int = 30
     max_report_bytes: int = 256 * 1024 * 1024
+    owners: tuple[str, ...] = ()
+    pyslurm: Literal["auto", "yes", "no"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,16 @@ class ControlSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSection:
+    """Where Prometheus may ask for figures, "" for nowhere. Nobody has to log in there, so other machines reach it only if
+    ``open_to_network`` says so.
+    """
+
+    address: str = "127.0.0.1:9464"
+    open_to_network: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSection:
     """How much is said; the journal keeps it."""
 
@@ -137,6 +153,7 @@ class AgentConfig:
     intervals: IntervalsSection = IntervalsSection()
     spool: SpoolSection = SpoolSection()
     control: ControlSection = ControlSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
 
     @property
@@ -213,6 +230,8 @@ def load_agent_config(path: Path) -> AgentConfig:
         _ = config.registration
     except (ValueError, InvalidOperation) as error:
         raise source.error(("cluster",), str(error)) from error
+    _check_scheduler(source, config.scheduler)
+    _check_metrics(source, config.metrics)
     for section, name in ((config.scheduler, "scheduler"), (config.intervals, "intervals"), (config.spool, "spool")):
         _check_positive(source, section, name)
     for number, endpoint in enumerate(config.ledger):
@@ -384,6 +403,50 @@ def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> i
     if not value.is_finite() or abs(value) > limit or scaled != scaled.to_integral_value():
         raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
     return int(scaled)
+
+
+def _check_scheduler(source: _Source, section: SchedulerSection) -> None:
+    name = section.name
+    if name not in SCHEDULERS:
+        near = difflib.get_close_matches(name, SCHEDULERS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(sorted(SCHEDULERS))}"
+        raise source.error(("scheduler", "name"), f"[scheduler] name = {name[:40]!r} is no scheduler we know", hint=hint)
+    if name == "local" and not section.owners:
+        raise source.error(
+            ("scheduler", "owners"),
+            "[scheduler] owners: name at least one",
+            hint="those whose processes on this machine are to be seen as jobs",
+        )
+    if name != "local" and section.owners:
+        raise source.error(
+            ("scheduler", "owners"),
+            f"[scheduler] owners has no meaning for {name}",
+            hint='[publish] owners are those whose jobs are published; this one is for name = "local"',
+        )
+    if name != "slurm" and section.pyslurm == "yes":
+        raise source.error(("scheduler", "pyslurm"), f"[scheduler] pyslurm has no meaning for {name}")
+
+
+def _check_metrics(source: _Source, section: MetricsSection) -> None:
+    if not section.address:
+        return
+    place = ("metrics", "address")
+    _check_address(source, section.address, place, "[metrics] address")
+    if not (section.open_to_network or is_loopback(section.address)):
+        raise source.error(
+            place,
+            f"[metrics] address {section.address!r} is open to other machines, and anybody there may read it",
+            hint="say open_to_network = true beside it if that is meant",
+        )
+
+
+def is_loopback(address: str) -> bool:
+    """True if HOST:PORT can be reached from this machine only."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_positive(source: _Source, section: Any, name: str) -> None:

@@ -80,6 +80,9 @@ vanished_grace_seconds = 5
 [control]
 socket = "{socket}"
 group = "root"
+
+[metrics]
+address = "{metrics}"
 """
 
 
@@ -87,14 +90,15 @@ class Bridge:
     """One ledger, one admin (`alice`), one provider (`north`) with a frontend, in `directory`."""
 
     def __init__(self, directory: Path, *, scripts: Path = ROOT / "scheduler_scripts", environment: Mapping[str, str] | None = None,
-                 cluster: str = "north", publish: str = "full", interval: int = 1) -> None:  # fmt: skip
+                 cluster: str = "north", publish: str = "full", interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
         self._scripts = scripts
         self._environment = dict(environment or {})
         self._publish = publish
         self._interval = interval
-        ledger, enrolment = free_ports(2)
+        ledger, enrolment, measured = free_ports(3)
+        self.metrics_address = f"127.0.0.1:{measured}" if metrics else ""
         self.ledger_address = f"127.0.0.1:{ledger}"
         self.enrolment_address = f"127.0.0.1:{enrolment}"
         self.store = directory / "ledger"
@@ -129,6 +133,7 @@ class Bridge:
                 ledger=self.ledger_address,
                 interval=self._interval,
                 socket=self.socket,
+                metrics=self.metrics_address,
             )
         )
 

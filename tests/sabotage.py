@@ -32,8 +32,8 @@ from hpcbridge.daemon.supervisor import Supervisor
 
 honest = Supervisor.add
 
-def impatient(supervisor, name, step, *, pace, limit_seconds):
-    return honest(supervisor, name, step, pace=pace, limit_seconds=1.0)
+def impatient(supervisor, name, step, *, pace, limit_seconds, load=None):
+    return honest(supervisor, name, step, pace=pace, limit_seconds=1.0, load=load)
 
 Supervisor.add = impatient
 Monitor.ask_jobs = lambda monitor: threading.Event().wait()

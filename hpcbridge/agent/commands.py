@@ -19,7 +19,7 @@ from hpcbridge.agent.changes import is_range, key_of_range
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import HiddenEvents
 from hpcbridge.agent.memory import Memory
-from hpcbridge.agent.observations import Observations
+from hpcbridge.agent.observations import Observations, QueryStatus, ServerCost
 from hpcbridge.agent.payloads import WITH_ITEMS
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
@@ -41,6 +41,10 @@ from hpcbridge.wire.generated import ledger_pb2
 ACTING = frozenset({"add", "flush", "submit", "call"})
 """Commands for root and the daemon's own account; `call` asks with the daemon's rights."""
 SUBMIT_SECONDS = 20.0
+WORKER_OF = {"ended_fallback": "ended"}
+"""Queries that another worker than their namesake asks."""
+ASKED_WHEN_NEEDED = frozenset({"ended", "ended_fallback"})
+_STRETCHED = 1.05
 Json = dict[str, Any]
 
 
@@ -88,6 +92,7 @@ def _status(parts: Parts) -> Json:
     numbers = parts.spool.chain.numbers()
     note = (parts.spool.meta("checkpoint") or b"").decode()
     snapshot = parts.observations.snapshot
+    workers = {status.name: status for status in parts.workers()}
     return {
         "agent": {
             "version": __version__,
@@ -113,25 +118,67 @@ def _status(parts: Parts) -> Json:
             "name": parts.config.scheduler.name,
             "version": snapshot.about.version if snapshot.about else None,
             "reachable": snapshot.reachable,
-            "queries": [
-                {
-                    "name": query.name,
-                    "last_report_at": _time(query.last_report_at),
-                    "last_duration_ms": query.last_duration_ms,
-                    "records": query.records,
-                    "problems": query.problems,
-                    "last_error": query.last_error,
-                }
-                for query in parts.observations.queries()
-            ],
+            "queries": [_query(query, workers.get(WORKER_OF.get(query.name, query.name))) for query in parts.observations.queries()],
+            "server_cost": _server_cost(parts.observations.server_cost),
         },
-        "workers": [_worker(parts, status) for status in parts.workers()],
+        "workers": [_worker(parts, status) for status in workers.values()],
         "spool": _spool(parts),
     }
 
 
 def _hidden(events: HiddenEvents | None) -> Json | None:
     return None if events is None else {"count": events.count, "first": events.first, "last": events.last}
+
+
+def _query(query: QueryStatus, worker: WorkerStatus | None) -> Json:
+    """A query, and how often it is asked: `stretched` says why less often than configured, null if it is not."""
+    seconds = worker.next_after_seconds if worker else None
+    return {
+        "name": query.name,
+        "last_report_at": _time(query.last_report_at),
+        "last_duration_ms": query.last_duration_ms,
+        "last_cpu_ms": query.last_cpu_ms,
+        "last_bytes": query.last_bytes,
+        "cpu_share": cpu_share(query, worker),
+        "interval_seconds": worker.interval_seconds if worker else None,
+        "next_interval_seconds": None if seconds is None else round(seconds, 1),
+        "stretched": None if worker is None else stretched(worker),
+        "breaker": None if worker is None else "open" if worker.phase is Phase.BROKEN else "closed",
+        "records": query.records,
+        "problems": query.problems,
+        "runs": query.runs,
+        "failures": query.failures,
+        "last_error": query.last_error,
+    }
+
+
+def cpu_share(query: QueryStatus, worker: WorkerStatus | None) -> float | None:
+    """The part of one core that asking this often takes, scripts and commands included; None where that was not measured, or where it is
+    asked only when there is something to ask.
+    """
+    if query.last_cpu_ms is None or worker is None or not worker.next_after_seconds or query.name in ASKED_WHEN_NEEDED:
+        return None
+    return round(query.last_cpu_ms / 1000 / worker.next_after_seconds, 5)
+
+
+def stretched(worker: WorkerStatus) -> str | None:
+    """Why a worker acts less often than it is meant to: "slow" (the scheduler's answers), "failures", or None."""
+    seconds = worker.next_after_seconds
+    if seconds is None or seconds <= worker.interval_seconds * _STRETCHED:
+        return None
+    return "slow" if worker.slow else "failures" if worker.failures else None
+
+
+def _server_cost(cost: ServerCost | None) -> Json | None:
+    """Share of one thread of the server's time, and of the time it spends on anybody's calls."""
+    if cost is None:
+        return None
+    return {
+        "period_seconds": cost.period_ms / 1000,
+        "calls_per_minute": round(cost.calls * 60_000 / cost.period_ms, 1),
+        "busy_share": round(cost.busy_us / 1000 / cost.period_ms, 6),
+        "share_of_all_calls": round(cost.busy_us / cost.all_busy_us, 4) if cost.all_busy_us else None,
+    }
 
 
 def _worker(parts: Parts, status: WorkerStatus) -> Json:

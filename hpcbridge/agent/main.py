@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
 import random
@@ -20,7 +21,8 @@ from hpcbridge.agent.commands import ACTING, Parts, handlers
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import Listener
 from hpcbridge.agent.memory import Memory, Publication
-from hpcbridge.agent.monitor import Monitor
+from hpcbridge.agent.metrics import AgentCollector
+from hpcbridge.agent.monitor import QUESTIONS, Monitor
 from hpcbridge.agent.observations import Observations
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.renewal import Renewal
@@ -28,6 +30,7 @@ from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.vanished import Patience
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, load_agent_config
+from hpcbridge.daemon.exposition import MetricsServer
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor
 from hpcbridge.daemon.systemd import Notifier
@@ -50,6 +53,7 @@ from hpcbridge.wire.credentials import check_libraries
 logger = logging.getLogger(__name__)
 
 ABOUT_SECONDS = 600
+COST_SECONDS = 60
 ENDED_SECONDS = 5
 HOUSEKEEPING_SECONDS = 300
 RENEWAL_SECONDS = 30
@@ -88,10 +92,6 @@ def _run(config: AgentConfig) -> int:
     forbid_core_dumps()
     check_libraries()
     identity, profile = _identity(config)
-    if config.scheduler.name not in SCHEDULERS:
-        raise ConfigError(
-            f"[scheduler] name = {config.scheduler.name[:40]!r} is no scheduler we know", hint=f"known are: {', '.join(sorted(SCHEDULERS))}"
-        )
     keep_ms = config.spool.keep_days * _DAY_MS
     with (
         Spool(config.spool_path, cluster=config.cluster.name, quota_bytes=config.spool.quota_bytes, keep_ms=keep_ms) as spool,
@@ -152,6 +152,7 @@ class _Daemon:
         self._started_at = _now()
         self._observations = Observations()
         self._source = open_source(config.scheduler)
+        self._scheduler = SCHEDULERS[config.scheduler.name](config.cluster.name)
         self._supervisor = Supervisor(
             clock=time.monotonic,
             jitter=random.random,
@@ -164,7 +165,7 @@ class _Daemon:
         self._memory = Memory(
             spool,
             Publication(mode=PublishMode(config.publish.mode), owners=frozenset(config.publish.owners)),
-            patience=Patience(grace_ms=config.spool.vanished_grace_seconds * 1000),
+            patience=Patience(grace_ms=config.spool.vanished_grace_seconds * 1000, gap_ms=_gap_ms(config)),
             random_bytes=secrets.token_bytes,
             stored=self._wake_gateway,
         )
@@ -186,7 +187,7 @@ class _Daemon:
         )
         self._monitor = Monitor(
             self._source,
-            SCHEDULERS[config.scheduler.name](cluster),
+            self._scheduler,
             self._memory,
             spool,
             self._observations,
@@ -203,16 +204,16 @@ class _Daemon:
     def run(self) -> int:
         """Runs until stopped; the exit status."""
         self._register()
-        control = ControlServer(self._config.control.socket, handlers(self._parts()), acting=ACTING, group=self._config.control.group)
-        control.start()
-        closer = threading.Thread(target=self._end_streams, name="closer", daemon=True)
-        closer.start()
-        try:
+        parts = self._parts()
+        control = ControlServer(self._config.control.socket, handlers(parts), acting=ACTING, group=self._config.control.group)
+        with contextlib.ExitStack() as at_end:
+            at_end.callback(self._source.close)
+            if self._config.metrics.address:
+                at_end.enter_context(MetricsServer(self._config.metrics.address, AgentCollector(parts)))
+            control.start()
+            at_end.callback(_close_quietly, control)
+            threading.Thread(target=self._end_streams, name="closer", daemon=True).start()
             return self._supervisor.run()
-        finally:
-            with contextlib.suppress(OSError):
-                control.close()
-            self._source.close()
 
     def _add_workers(self) -> dict[str, Worker]:
         intervals, monitor = self._config.intervals, self._monitor
@@ -227,9 +228,17 @@ class _Daemon:
             "samples": (monitor.sample, intervals.cluster_state),
             "housekeeping": (self._keep_house, HOUSEKEEPING_SECONDS),
         }
+        if self._scheduler.counts_calls:
+            asks["cost"] = (monitor.ask_cost, COST_SECONDS)
         add = self._supervisor.add
         workers = {
-            name: add(name, step, pace=Pace(interval_seconds=seconds, longest_pause_seconds=LONGEST_PAUSE_SECONDS), limit_seconds=limit)
+            name: add(
+                name,
+                step,
+                pace=Pace(interval_seconds=seconds, longest_pause_seconds=LONGEST_PAUSE_SECONDS),
+                limit_seconds=limit,
+                load=functools.partial(monitor.asked_seconds, name) if name in QUESTIONS else None,
+            )
             for name, (step, seconds) in asks.items()
         }
         often = Pace(interval_seconds=RENEWAL_SECONDS, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
@@ -302,6 +311,16 @@ class _Daemon:
         jobs = "?" if snapshot.jobs is None else str(len(snapshot.jobs))
         scheduler = {True: "answers", False: "does not answer", None: "not asked yet"}[snapshot.reachable]
         return f"{jobs} jobs; scheduler {scheduler}; ledger {'connected' if gateway.connected else 'not connected'}"
+
+
+def _gap_ms(config: AgentConfig) -> int:
+    """Between two reports that lie no further apart than this, none is missing but perhaps one."""
+    return (2 * config.intervals.jobs + config.scheduler.timeout_seconds) * 1000
+
+
+def _close_quietly(control: ControlServer) -> None:
+    with contextlib.suppress(OSError):
+        control.close()
 
 
 def _now() -> Instant:

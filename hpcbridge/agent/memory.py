@@ -113,6 +113,11 @@ class Memory:
         with self._changing():
             return tuple(each for each in self._missing.values() if not at < each.next_at <= latest)
 
+    def vanished(self) -> int:
+        """How many jobs left the report and have no end yet."""
+        with self._changing():
+            return len(self._missing)
+
     def settle_jobs(
         self,
         missing: Iterable[MissingJob],

@@ -35,6 +35,10 @@ from hpcbridge.wire.convert import encode
 logger = logging.getLogger(__name__)
 
 FALLBACK = "ended_fallback"
+QUESTIONS = frozenset({"about", "jobs", "ended", "nodes", "queues", "cost"})
+"""Names of the steps that ask the scheduler."""
+OPTIONAL = frozenset({FALLBACK, "cost"})
+"""Queries that need not have a script."""
 IDS_PER_QUERY = 200
 """Ids of one accounting query stay well below the length of a command line."""
 _SAMPLE = "cluster state"
@@ -126,10 +130,13 @@ class Monitor:
                 logger.info("vanished_jobs asked=%d answered=%s settled=%d", len(part), answer is not None, settled)
 
     def ask_cost(self) -> None:
-        """What our questions cost the scheduler's server, where it counts that."""
-        with _Query(self, "cost") as query:
-            effort = self._scheduler.effort(query.run(), user_id=self._user_id())
-            query.succeeded(1, ())
+        """What our questions cost the scheduler's server, where it counts that; a site's own scripts may leave that out."""
+        try:
+            with _Query(self, "cost") as query:
+                effort = self._scheduler.effort(query.run(), user_id=self._user_id())
+                query.succeeded(1, ())
+        except ScriptMissing:
+            return
         self._observations.note_effort(effort)
 
     def ask_nodes(self) -> None:
@@ -306,7 +313,7 @@ class _Query:
             self._monitor.set_reachable(reachable=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        optional = isinstance(error, ScriptMissing) and self._name == FALLBACK
+        optional = isinstance(error, ScriptMissing) and self._name in OPTIONAL
         if isinstance(error, Exception) and not optional:
             self._monitor.note_failure(self._name, error, self._run)
             if self._decides and isinstance(error, SchedulerError) and not self._monitor.is_stopping():

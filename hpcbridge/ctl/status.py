@@ -22,6 +22,7 @@ Json = Mapping[str, Any]
 _OLD_REPORT_MS = 15 * 60_000
 _OLD_SPOOL_MS = 10 * 60_000
 _NEARLY_FULL = 0.8
+_SMALL_SHARE = 0.001
 _SHORT_CERTIFICATE_MS = 3_600_000
 _NEED_THE_LEDGER = ("gateway", "listener", "renewal")
 """Workers that cannot do their work without a connection: said once, not once for each."""
@@ -29,9 +30,11 @@ _QUERY_COLUMNS = (
     Column(title="QUERY"),
     Column(title="LAST REPORT"),
     Column(title="TOOK", right=True),
+    Column(title="CPU", right=True),
+    Column(title="EVERY", right=True),
     Column(title="RECORDS", right=True),
     Column(title="PROBLEMS", right=True),
-    Column(title="LAST ERROR", shrink=True),
+    Column(title="REMARK", shrink=True),
 )
 _WORKER_COLUMNS = (
     Column(title="WORKER"),
@@ -98,15 +101,16 @@ def _daemon_status(context: Context, *, verbose: bool) -> None:
             ("identity", f"{agent['submitter']} on {agent['origin']}"),
             ("cluster", agent["cluster"]),
             ("scheduler", f"{scheduler['name']} {scheduler['version'] or ''}".strip() + f", {reachable}"),
+            ("our polling", _polling(scheduler)),
             ("ledger", f"{connected}{epoch}"),
             ("last receipt", ago(_instant(ledger.get("last_receipt_at")), at)),
             ("certificate", f"until {moment(expires_at)} UTC" if expires_at else None),
             ("spool", f"{waits}, {size(spool['bytes'])} of {size(spool['quota_bytes'])}"),
         ]
     )
+    print_line("")
+    print_table(_QUERY_COLUMNS, (_query_row(query, at) for query in scheduler["queries"]), empty="No queries yet.")
     if found or verbose:
-        print_line("")
-        print_table(_QUERY_COLUMNS, (_query_row(query, at) for query in scheduler["queries"]), empty="No queries yet.")
         print_line("")
         print_table(_WORKER_COLUMNS, (_worker_row(worker, at) for worker in facts["workers"]), empty="No workers.")
 
@@ -196,7 +200,10 @@ def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:
             todo="run the script by hand to see: hpcbridgectl check",
         )
         return
+    answered = {query["name"] for query in scheduler["queries"] if not query.get("last_error")}
     for query in scheduler["queries"]:
+        if query["name"] == "ended_fallback" and "ended" in answered:
+            continue  # a second way that is shut, where the first one answers
         last_at = _instant(query.get("last_report_at"))
         if query.get("last_error"):
             yield Finding(
@@ -229,10 +236,42 @@ def _query_row(query: Json, at: Instant) -> tuple[Any, ...]:
         query["name"],
         ago(_instant(query.get("last_report_at")), at),
         NOTHING if took is None else f"{took} ms",
+        _percent(query.get("cpu_share")),
+        duration(_whole(query.get("next_interval_seconds") or query.get("interval_seconds"))),
         query["records"],
         query["problems"],
-        query.get("last_error"),
+        _remark(query),
     )
+
+
+def _remark(query: Json) -> str | None:
+    """Why it is asked less often than configured, and what it failed with last."""
+    meant = duration(_whole(query.get("interval_seconds")))
+    why = {
+        "slow": f"asked less often than every {meant}: the scheduler is slow",
+        "failures": f"asked less often than every {meant}: it fails",
+    }.get(query.get("stretched") or "")
+    breaker = "breaker open" if query.get("breaker") == "open" else None
+    return "; ".join(filter(None, (breaker, why, query.get("last_error")))) or None
+
+
+def _polling(scheduler: Json) -> str | None:
+    """What asking costs: processor time here, and what the scheduler's server counts."""
+    shares = [query["cpu_share"] for query in scheduler["queries"] if query.get("cpu_share") is not None]
+    here = f"{_percent(sum(shares))} of one core here" if shares else None
+    cost = scheduler.get("server_cost")
+    there = f"{cost['calls_per_minute']:g} calls a minute, {_percent(cost['busy_share'])} of the server's time" if cost else None
+    return "; ".join(filter(None, (here, there))) or None
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return NOTHING
+    return f"{share * 100:.1f} %" if share >= _SMALL_SHARE or share == 0 else f"<{_SMALL_SHARE * 100:g} %"
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def _worker_row(worker: Json, at: Instant) -> tuple[Any, ...]:

@@ -38,6 +38,14 @@ class SourceSettings(Protocol):
     def max_report_bytes(self) -> int:
         """Largest answer."""
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Whose processes count as jobs where this machine itself is the cluster."""
+
+    @property
+    def pyslurm(self) -> str:
+        """"auto", "yes" or "no"."""
+
 
 def open_source(settings: SourceSettings) -> Source:
     """The source that answers for this scheduler; nothing is asked or started before its first `run`."""

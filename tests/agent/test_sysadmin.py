@@ -158,7 +158,7 @@ def no_place_for_the_socket(frontend: Frontend) -> None:
         (certificate_as_authority, 77, "ca.pem", "enrol again"),
         (newer_spool, 78, "spool.db", "install that version again"),
         (broken_spool, 3, "spool.db", "move spool.db away"),
-        (unknown_scheduler, 78, "[scheduler] name", "known are: slurm"),
+        (unknown_scheduler, 78, "[scheduler] name", "did you mean 'slurm'"),
         (unreadable, 78, "hpcbridged.toml", "is it a file"),
         (no_place_for_the_socket, 78, "/proc/hpcbridge/c.sock", "[control] socket"),
     ],
