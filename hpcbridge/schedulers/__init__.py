@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from hpcbridge.schedulers.report import SchedulerTypes
 from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.torque import TorqueScheduler
 
 SCHEDULERS: SchedulerTypes = {
     "slurm": SlurmScheduler,
+    "torque": TorqueScheduler,
 }
