@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Slurm: reads the reports of scheduler_scripts/slurm/. Recorded on 22.05.8 and 26.05.5 (tests/recorded/slurm/).
+"""Slurm: reads the reports of scheduler_scripts/slurm/ and of the pyslurm child. Recorded on 22.05.8, 24.11.5 and 26.05.5.
 
 Unchanged lines are not parsed again. What follows the nonce of a line of `jobs` changes only when the job does, so a line that was
 there at the last poll gives the same `Job` object again. The elapsed time stands before the nonce and does change: `wall_seconds`
@@ -38,6 +38,7 @@ from hpcbridge.schedulers.slurm_lines import (
     lines_of,
     says_utc,
 )
+from hpcbridge.schedulers.slurm_pyslurm import Seen, is_pyslurm, read_jobs, read_nodes, read_queues
 
 _ELAPSED = re.compile(r"(?:[0-9:-]{1,20}|INVALID|N/A|UNLIMITED)\Z")
 _SQUEUE_START = re.compile(r"TIME\|([0-9A-Za-z]{8,64})\|")
@@ -60,6 +61,7 @@ class SlurmScheduler(Scheduler):
         self._cluster = cluster
         self._read: dict[str, JobRead] = {}
         self._layout: Layout | None = None
+        self._seen = Seen()
 
     def about(self, report: Report) -> About:
         """Version from `squeue --version`, the rest from `scontrol show config`."""
@@ -85,14 +87,16 @@ class SlurmScheduler(Scheduler):
     def jobs(self, report: Report) -> Answer[Job]:
         """Every job of the controller; a pending range of an array is one record."""
         check_success(report)
+        if is_pyslurm(report):
+            reads, problems, self._seen = read_jobs(self._cluster, report, self._seen)
+            return _answer(report, reads, problems, unique=True)
         lines = lines_of(report)
         nonce = _squeue_nonce(report, lines[0])
         layout = squeue_layout(report, lines[0].split("|")[2:])
         read_cells = layout.reader()
         before, now = self._read if layout == self._layout else {}, dict[str, JobRead]()
         utc = says_utc(report)
-        reads: list[tuple[int, str, JobRead]] = []
-        problems: list[Problem] = []
+        reads, problems = [], []
         misfits = 0
         for number, elapsed, record in _records(lines, nonce, layout.width):
             read = before.get(record)
@@ -141,6 +145,8 @@ class SlurmScheduler(Scheduler):
     def nodes(self, report: Report) -> Answer[Node]:
         """Every node with all its flags. Two records of one name contradict each other: both are kept out."""
         check_success(report)
+        if is_pyslurm(report):
+            return read_nodes(self._cluster, report)
         if report.stdout.strip() == b"No nodes in the system":
             return Answer(records=())
         nodes: list[Node] = []
@@ -165,10 +171,12 @@ class SlurmScheduler(Scheduler):
     def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
         """Every partition, hidden ones too. Two records of one name contradict each other: both are kept out."""
         check_success(report)
-        if report.stdout.strip() == b"No partitions in the system":
-            return Answer(records=())
         by_name = None if nodes is None else {node.name: node for node in nodes}
         by_queue = None if jobs is None else jobs_by_queue(jobs)
+        if is_pyslurm(report):
+            return read_queues(self._cluster, report, nodes=by_name, jobs=by_queue)
+        if report.stdout.strip() == b"No partitions in the system":
+            return Answer(records=())
         queues: list[Queue] = []
         problems: list[Problem] = []
         blocks = list(blocks_of(lines_of(report), "PartitionName="))

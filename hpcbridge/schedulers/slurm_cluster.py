@@ -59,7 +59,13 @@ _CLOSED = frozenset({"DOWN", "DRAIN", "INACTIVE"})
 
 def queue_from(cluster: str, record: str, *, nodes: Mapping[str, Node] | None, jobs: JobCounts | None) -> tuple[Queue, str | None]:
     """One queue, and its state where that is no known word. `nodes` by name; None if the report of nodes or jobs is not there."""
-    fields = _fields(record)
+    return queue_of(cluster, _fields(record), nodes=nodes, jobs=jobs)
+
+
+def queue_of(
+    cluster: str, fields: Mapping[str, str], *, nodes: Mapping[str, Node] | None, jobs: JobCounts | None
+) -> tuple[Queue, str | None]:
+    """As queue_from, of the fields by their names in scontrol."""
     name = escape_text(_required(fields, "PartitionName"), limit=64)
     names = expand_hosts(fields.get("Nodes", ""))
     members = None if nodes is None or any(node not in nodes for node in names) else [nodes[node] for node in names]

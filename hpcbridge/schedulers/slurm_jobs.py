@@ -43,7 +43,7 @@ def job_from_squeue(cluster: str, cells: Cells, elapsed: str, *, utc: bool = Fal
         raise ValueError("no job id or no state")
     _check_ids(job_id, cells[1:6])
     requested = tuple(text for text in (per_node, per_job, per_task) if text is not None)
-    return _job(
+    return job_of(
         cluster,
         job_id,
         native_state=native_state,
@@ -80,7 +80,7 @@ def job_from_sacct(cluster: str, cells: Cells, *, utc: bool = False) -> JobRead:
         raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
     # what was asked for stands in for what was never allocated, not for a column that is missing
     resources = {} if allocated is None else parse_resources(allocated) or parse_resources(requested or "")
-    return _job(
+    return job_of(
         cluster,
         job_id,
         native_state=native_state,
@@ -133,7 +133,7 @@ def job_from_scontrol(cluster: str, record: str, *, utc: bool = False) -> JobRea
     resources = parse_resources(fields.get("TRES", ""))
     if not resources:
         resources = parse_resources(fields.get("AllocTRES", "")) or parse_resources(fields.get("ReqTRES", ""))
-    return _job(
+    return job_of(
         cluster,
         _scontrol_id(head.groupdict()),
         native_state=fields["JobState"],
@@ -208,7 +208,7 @@ def _check_ids(job_id: str, parts: Cells) -> None:
         raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
 
 
-def _job(
+def job_of(
     cluster: str,
     job_id: str,
     *,
@@ -234,6 +234,7 @@ def _job(
     requested_whole: bool = True,
     believes_live: bool = True,
 ) -> JobRead:
+    """The rules that hold for every spelling; text is as Slurm prints it. Without `requested_whole`, GPUs that are not seen are unknown."""
     match = _JOB_ID.match(job_id)
     if not match:
         raise ValueError(f"{job_id[:40]!r} is not a job id")
@@ -243,13 +244,14 @@ def _job(
         state = JobState.UNDETERMINED
     phase = state.phase
     nodes = () if phase is Phase.QUEUE else expand_hosts(node_list or "")
-    code, signal = exit_of(native_state, exit_text) if state.ended else (None, None)
     if (phase is not Phase.QUEUE or restarts) and limit_seconds == _UNLIMITED_SECONDS:
         limit_seconds = None
     submitted_at = None if submitted is None else _instant(submitted, utc=utc)
     if submitted is not None and submitted_at is None:
         raise ValueError("no submit time")
     has_started = bool(nodes) or (node_list is None and (phase is Phase.RUN or (phase is not Phase.QUEUE and bool(elapsed_seconds))))
+    # slurmctld gives what never could start an exit status of its own (recorded: 24.11.5/zoo job 49)
+    code, signal = exit_of(native_state, exit_text) if state.ended and (nodes or node_list is None) else (None, None)
     gpus, gpu_type = gpus_of(resources, None if requested is None else tuple(requested), node_count, whole=requested_whole)
     job = Job(
         cluster=cluster,
