@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from hpcbridge.schedulers.pyslurm_source import PyslurmSource
 from hpcbridge.schedulers.report import Source
 from hpcbridge.schedulers.scripts import ScriptRunner
 
@@ -49,13 +51,28 @@ class SourceSettings(Protocol):
 
 def open_source(settings: SourceSettings) -> Source:
     """The source that answers for this scheduler; nothing is asked or started before its first `run`."""
-    return ScriptRunner(
+    scripts = ScriptRunner(
         settings.scripts,
         scheduler=settings.name,
         environment=settings.environment,
         timeout_seconds=settings.timeout_seconds,
         max_bytes=settings.max_report_bytes,
     )
+    if not asks_pyslurm(settings):
+        return scripts
+    return PyslurmSource(
+        scripts,
+        environment=settings.environment,
+        timeout_seconds=settings.timeout_seconds,
+        max_bytes=settings.max_report_bytes,
+    )
+
+
+def asks_pyslurm(settings: SourceSettings) -> bool:
+    """True if pyslurm is asked before the scripts: where the configuration says so or, if it leaves that open, where it is installed."""
+    if settings.name != "slurm" or settings.pyslurm == "no":
+        return False
+    return settings.pyslurm == "yes" or importlib.util.find_spec("pyslurm") is not None
 
 
 def missing_scripts(settings: SourceSettings) -> tuple[str, ...]:
