@@ -128,8 +128,9 @@ class GridEngineScheduler(Scheduler):
         runs: dict[tuple[str, Instant | None], list[Block]] = {}
         problems: list[Problem] = []
         lines = report.stdout.decode("utf-8", "surrogateescape").split("\n")
-        while lines and not lines[-1].strip():
-            lines.pop()
+        if lines[-1]:
+            raise ReportUnreadable("the last line is cut off", line_number=len(lines), line=escape_text(lines[-1]))
+        lines.pop()
         for block in blocks_of(lines):
             if not isinstance(block, Block):
                 line, reason, subject = block

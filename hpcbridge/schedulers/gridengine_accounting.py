@@ -9,7 +9,7 @@ the record is there, and a job that began and ended between two polls is found b
 * `failed` 0 with exit status 0 is COMPLETED. 37 is TIMEOUT, and so is 100 with 138: the soft limit sends USR1, which kills who ignores it.
   Any other failure is FAILED. 128 and a number up to 64 is a signal.
 * 100 with 137 is FAILED by signal 9, unless the job was seen in a state with `d`: then it was deleted, CANCELLED (`refine`). Accounting
-  cannot tell `qdel` from `kill -9`.
+  cannot tell `qdel` from `kill -9`, except in Univa's releases, which print who deleted a job (`deleted_by`).
 * Codes 1–11, 26–36 and 38 say that a start failed, 24 and 25 that the run goes on elsewhere (migrated, exit 99, `qmod -r`, a node given
   up): the job went back to the queue, so such a record is not an end. It counts as a restart where the job had run.
 * Records of one submit time are runs of one job, in the order of the file. `qsub_time` stays as it was when a job is rescheduled; another
@@ -31,7 +31,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcbridge.errors import ReportUnreadable
-from hpcbridge.model.jobs import Job, JobState, validate_job
+from hpcbridge.model.jobs import Job, JobState, Outcome, validate_job
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.gridengine_states import AGAIN, end_of, exit_of
 from hpcbridge.schedulers.gridengine_values import parse_limit, parse_number, parse_time, short_name, word_or_none
@@ -47,6 +47,8 @@ _NUMBER = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 _NEEDED = (
     "qname", "hostname", "owner", "jobname", "jobnumber", "taskid", "qsub_time", "start_time", "end_time", "slots", "failed", "exit_status",
 )  # fmt: skip
+_TOTAL, _LINES_OF_TOTAL = "Total System Usage", 5
+"""What follows the records where all of them were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def blocks_of(lines: Sequence[str]) -> Iterator[Block | tuple[int, str, str]]:
         try:
             yield from tuple(_records(lines[number + 1 : stop], number + 2, asked))
         except ReportUnreadable as error:
-            yield number + 1, str(error), asked
+            yield error.line_number or number + 1, error.reason, asked
         number = stop + 1
 
 
@@ -113,6 +115,10 @@ def _records(lines: Sequence[str], first: int, asked: str | None) -> Iterator[Bl
     fields: dict[str, str] = {}
     start = 0
     for number, line in enumerate(lines, first):
+        if line.rstrip() == _TOTAL:
+            if len(lines) + first - number > _LINES_OF_TOTAL:
+                raise ReportUnreadable("more than the total after the records", line_number=number, line=line)
+            break
         if _RULE.match(line):
             if start:
                 yield _whole(Block(start, fields, asked))
@@ -151,6 +157,8 @@ def _job(cluster: str, fields: Mapping[str, str], zone: datetime.tzinfo) -> Job:
         raise ValueError(f"{fields['exit_status'][:40]!r} is not an exit status")
     exit_status = int(exit_match.group(1))
     end = end_of(failed, exit_status)
+    if end and failed and end[1] is Outcome.FAILED and word_or_none(fields.get("deleted_by", "").strip()):
+        end = JobState.FAILED, Outcome.CANCELLED
     code, signal = exit_of(failed, exit_status) if end else (None, None)
     number, task = fields["jobnumber"].strip(), fields["taskid"].strip()
     serial = fields.get("granted_pe", "").strip() in {"NONE", "none"}
