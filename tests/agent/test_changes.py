@@ -7,6 +7,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import pytest
+
 from hpcbridge.agent.changes import (
     GoneJob,
     JobComparison,
@@ -45,12 +47,13 @@ class World:
         self.wants = True
 
     def see(self, jobs: Iterable[Job], *, unreadable: tuple[str, ...] = ()) -> JobComparison:
-        report, uncounted = by_key(jobs)
+        report, hidden = by_key(jobs, unreadable)
         memory = JobMemory(self.live, self.missing, self.gone)
-        result = compare_jobs(memory, report, at=AT, wanted=lambda _: self.wants, unreadable={*unreadable, *uncounted})
+        result = compare_jobs(memory, report, at=AT, wanted=lambda _: self.wants, unreadable=hidden)
         for key in result.gone:
             self.live.pop(key, None)
         self.live.update(result.seen)
+        self.live.update(result.kept)
         self.gone.update(result.gone)
         self.missing.update((each.key, each) for each in result.vanished)
         for found in result.found:
@@ -137,7 +140,7 @@ def test_absence_is_never_an_end() -> None:
 def test_a_job_that_could_not_be_read_has_not_vanished() -> None:
     world = World()
     world.see([job(), pending_range(9)])
-    assert world.told([], unreadable=("7", "25_[]")) == []
+    assert world.told([], unreadable=("7", "25_[1-9]")) == []
     assert world.missing == {}
     assert set(world.live) == {"7", "25_[]"}
 
@@ -153,6 +156,85 @@ def test_a_pending_range_shrinks_and_leaves_without_an_end() -> None:
         ("25_[]", 0, JobState.QUEUED),
     ]
     assert world.missing == {}
+
+
+@pytest.mark.parametrize(
+    ("subject", "array", "hidden"),
+    [
+        ("25_[2-9%2]", "25", {"25_[]"}),
+        ("29.7,10", "29", {"29_[]"}),
+        ("29.4-10:2", "29", {"29_[]"}),
+        ("29.7", "29", {"29.7", "29_[]"}),
+        ("25_3", "25", {"25_3"}),
+        ("36[1]", "36", {"36[1]"}),
+        ("7.head1", "7", {"7.head1"}),
+    ],
+)
+def test_what_could_not_be_read_has_not_left_however_a_scheduler_spells_it(subject: str, array: str, hidden: set[str]) -> None:
+    assert by_key([], [subject])[1] == hidden
+    world = World()
+    known = "25_[2-9%2]" if subject.startswith("25") else subject
+    waits = job(known, JobState.QUEUED, array_job_id=array, array_pending=3)
+    world.see([waits, job("7")])
+    changes = world.see([job("7")], unreadable=(subject,)).changes
+    assert [change.job.array_pending for change in changes] == ([] if f"{array}_[]" in hidden else [0])
+
+
+def test_a_range_of_which_a_part_cannot_be_read_is_not_counted() -> None:
+    world = World()
+    world.see([pending_range(3, "1-3"), pending_range(2, "8-9")])
+    assert world.told([pending_range(3, "1-3")], unreadable=("25_[8-9]",)) == []
+    assert world.told([pending_range(3, "1-3")]) == [("25_[]", 1, "QUEUED")]
+
+
+def test_a_submit_time_that_was_seen_once_stays_known() -> None:
+    world = World()
+    world.see([job(state=JobState.QUEUED)])
+    runs = job(submitted_at=None, started_at=AT + 5, restarts=None)
+    (change,) = world.see([runs]).changes
+    assert (change.job.state, change.job.submitted_at) == (JobState.RUNNING, AT)
+    for again in (runs, dataclasses.replace(runs), dataclasses.replace(runs, wall_seconds=9)):
+        assert world.told([again]) == []
+        assert world.live["7"].job.submitted_at == AT
+    assert world.told([job(submitted_at=None, owner="bob", restarts=None)]) == [("7", 2, "RUNNING")]
+
+
+def test_an_unchanged_job_is_recognised_though_more_is_known_of_it() -> None:
+    world = World()
+    world.see([job(state=JobState.QUEUED)])
+    runs = job(submitted_at=None, restarts=None)
+    world.see([runs])
+    kept = world.live["7"]
+    assert kept.reported is runs
+    world.see([runs])
+    assert world.live["7"] is kept
+
+
+def test_a_requeue_that_the_scheduler_does_not_count_is_seen() -> None:
+    world = World()
+    world.see([job(restarts=None)])
+    waits = job(state=JobState.QUEUED, native_state="qw", restarts=None)
+    assert world.told([waits]) == [("7", 1, "REQUEUED")]
+    assert world.told([dataclasses.replace(waits)]) == []
+    assert world.told([job(state=JobState.QUEUED_HELD, native_state="hqw", restarts=None)]) == [("7", 1, "REQUEUED_HELD")]
+    assert world.told([job(restarts=None)]) == [("7", 1, "RUNNING")]
+
+
+def test_the_last_native_state_is_kept_for_judging_the_end_though_nothing_is_told() -> None:
+    world = World()
+    world.see([job(native_state="r")])
+    result = world.see([job(native_state="dr")])
+    assert result.changes == ()
+    assert result.seen["7"].job.native_state == "dr"
+
+
+def test_a_job_that_is_back_after_its_end_in_accounting_is_another_run() -> None:
+    world = World()
+    world.see([job()])
+    world.see([])
+    world.missing.clear()
+    world.gone["7"] = dataclasses.replace(world.gone["7"], ended=True)
+    assert world.told([job(state=JobState.QUEUED)]) == [("7", 2, "QUEUED")]
 
 
 def test_ranges_of_one_array_are_one_record_and_a_cancelled_one_leaves() -> None:
@@ -210,6 +292,34 @@ def test_accounting_follows_a_requeue_to_its_end() -> None:
     assert find_end(job(), [preempted, last]) is not None
     assert find_end(job(), [preempted]) is not None
     assert find_end(job(), [requeued]) is None
+
+
+def test_a_requeue_under_the_same_submit_time_is_followed_to_its_last_run() -> None:
+    first = job(state=JobState.FAILED, outcome=Outcome.NODE_FAILED, started_at=AT + 5, ended_at=AT + 10, restarts=None)
+    last = job(state=JobState.DONE, started_at=AT + 60_000, ended_at=AT + 90_000, restarts=None)
+    for records in ([first, last], [last, first]):
+        end = find_end(job(restarts=None), records)
+        assert end is not None
+        assert (end.state, end.restarts) == (JobState.DONE, None)
+    waits = job(state=JobState.QUEUED, restarts=None)
+    assert find_end(job(restarts=None), [waits, first]) is None, "it went back to the queue after that"
+
+
+def test_without_a_submit_time_a_run_is_known_by_its_start_or_by_when_it_was_seen() -> None:
+    old = job(state=JobState.FAILED, submitted_at=AT - 9_000_000, started_at=AT - 8_000_000, ended_at=AT - 7_000_000)
+    own = job(state=JobState.DONE, started_at=AT + 5_000, ended_at=AT + 60_000)
+    seen = job(submitted_at=None, started_at=AT + 3_000, restarts=None)
+    unseen = job(submitted_at=None, restarts=None)
+
+    def ends(known: Job, records: list[Job], seen_at: int | None = AT + 50_000) -> JobState | None:
+        end = find_end(known, records, seen_at=seen_at)
+        return None if end is None else end.state
+
+    assert ends(seen, [old, own]) is JobState.DONE
+    assert ends(seen, [old]) is None
+    assert ends(unseen, [old, own]) is JobState.DONE
+    assert ends(unseen, [old]) is None
+    assert ends(unseen, [old, own], seen_at=None) is None, "two runs, and nothing tells which one it was"
 
 
 def test_a_vanished_job_becomes_undetermined_after_the_grace_period_once() -> None:

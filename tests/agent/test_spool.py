@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hpcbridge import failpoints
-from hpcbridge.agent.changes import SeenJob
+from hpcbridge.agent.changes import MissingJob, SeenJob
 from hpcbridge.agent.rows import Acknowledgement, Item, MemoryWrites, NumberedPayload, Refusal
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.spool_file import SCHEMA_VERSION, SpoolFull
@@ -225,6 +226,20 @@ def test_another_process_cannot_open_it(new_spool: Callable[..., Spool]) -> None
     )
     done = subprocess.run([sys.executable, "-c", program, str(spool.path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "in use by another process" in done.stderr
+
+
+def test_a_spool_of_the_version_before_is_taken_over(new_spool: Callable[..., Spool]) -> None:
+    spool = new_spool()
+    missing = MissingJob(job=make_job("c1", "7"), incarnation=2, published=True, since_at=AT, next_at=AT, seen_at=AT - 5, lately=True)
+    spool.store((), MemoryWrites(missing=(missing,)), at=AT)
+    assert spool.last_seen.load_jobs().missing == {missing.key: missing}
+    path = spool.path
+    spool.close()
+    _execute(path, "ALTER TABLE missing DROP COLUMN seen_at")
+    _execute(path, "ALTER TABLE missing DROP COLUMN lately")
+    _execute(path, "PRAGMA user_version = 1")
+    loaded = new_spool().last_seen.load_jobs().missing[missing.key]
+    assert loaded == dataclasses.replace(missing, seen_at=None, lately=False)
 
 
 def test_a_newer_version_and_damage_are_refused(new_spool: Callable[..., Spool]) -> None:

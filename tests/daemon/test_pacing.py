@@ -48,3 +48,12 @@ def test_failing_is_never_asked_more_often_than_working() -> None:
     for failures in range(1, 8):
         assert PACE.rest_after_failure(0.0, failures=failures, jitter=1.0) >= 15
         assert PACE.rest_after_failure(30.0, failures=failures, jitter=1.0) >= 270
+
+
+def test_what_others_were_kept_busy_with_stretches_the_interval_and_not_our_own_work() -> None:
+    pace = Pace(interval_seconds=15, first_pause_seconds=1, longest_pause_seconds=60)
+    assert pace.rest_after_success(4.0, 0.1) == 11.0
+    assert pace.rest_after_success(4.0, 3.0) == 26.0
+    assert pace.rest_after_failure(4.0, 0.1, failures=1, jitter=0) == 11.0
+    assert pace.rest_after_failure(30.0, 30.0, failures=1, jitter=0) == 270.0
+    assert pace.rest_after_failure(30.0, 0.0, failures=9, jitter=0) == 60.0

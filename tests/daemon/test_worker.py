@@ -28,7 +28,14 @@ class Stage:
         self.given_up: list[tuple[str, HpcbridgeError]] = []
         self.workers: list[Worker] = []
 
-    def worker(self, step: Callable[[], None], *, pace: Pace = RARE, limit_seconds: float = 60.0) -> Worker:
+    def worker(
+        self,
+        step: Callable[[], None],
+        *,
+        pace: Pace = RARE,
+        limit_seconds: float = 60.0,
+        load: Callable[[], float] | None = None,
+    ) -> Worker:
         worker = Worker(
             f"w{len(self.workers)}",
             step,
@@ -38,6 +45,7 @@ class Stage:
             jitter=lambda: 0.0,
             give_up=lambda which, error: self.given_up.append((which.name, error)),
             limit_seconds=limit_seconds,
+            load=load,
         )
         self.workers.append(worker)
         return worker
@@ -240,3 +248,18 @@ def test_dead_thread_can_be_started_again(stage: Stage) -> None:
     assert worker.status().phase is Phase.ENDED
     worker.start()
     steps.wait()
+
+
+@pytest.mark.parametrize("error", [None, ScriptTimedOut(("jobs",), 30)])
+def test_a_status_says_how_often_and_why(stage: Stage, error: Exception | None) -> None:
+    """The load, not what the step itself took, makes the interval longer, after failures too."""
+    pace = Pace(interval_seconds=600, first_pause_seconds=1, longest_pause_seconds=2)
+    busy = stage.worker(Steps(*[error] if error else []), pace=pace, load=lambda: 90.0)
+    idle = stage.worker(Steps(*[error] if error else []), pace=pace, load=lambda: 2.0)
+    for worker in (busy, idle):
+        assert worker.status().next_after_seconds is None
+        worker.start()
+        until_resting(worker, Phase.PAUSED if error else Phase.RESTING)
+    assert busy.status().interval_seconds == 600
+    assert [round(worker.status().next_after_seconds or 0) for worker in (busy, idle)] == [900, 600]
+    assert [worker.status().slow for worker in (busy, idle)] == [True, False]
