@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from hpcbridge.schedulers.gridengine import GridEngineScheduler
 from hpcbridge.schedulers.report import SchedulerTypes
 from hpcbridge.schedulers.slurm import SlurmScheduler
 from hpcbridge.schedulers.torque import TorqueScheduler
@@ -11,4 +12,5 @@ from hpcbridge.schedulers.torque import TorqueScheduler
 SCHEDULERS: SchedulerTypes = {
     "slurm": SlurmScheduler,
     "torque": TorqueScheduler,
+    "gridengine": GridEngineScheduler,
 }
