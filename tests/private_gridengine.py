@@ -172,7 +172,7 @@ class PrivateGridEngine:
         self._signal_nodes(signal.SIGCONT)
 
     def stop_node(self, node: str) -> None:
-        """Kills the daemon of one host: qmaster misses it after `max_unheard`, 10 s. Its jobs live on."""
+        """Kills the daemon of one host: qmaster misses it after `max_unheard`, 5 s. Its jobs live on."""
         self._end(f"execd-{node}", number=signal.SIGKILL)
 
     def start_node(self, node: str) -> None:
@@ -213,9 +213,13 @@ class PrivateGridEngine:
         """Ends the first process of the namespace, and with it the kernel ends all others; then removes what lay outside `directory`."""
         hosts = self._processes.pop("hosts", None)
         if hosts is not None:
-            end_process(hosts, number=signal.SIGKILL)
-        for process in self._processes.values():
-            process.wait()
+            if self._first and hosts.poll() is None:
+                os.kill(self._first, signal.SIGKILL)  # and `unshare` collects it
+            else:
+                hosts.kill()
+            hosts.wait()
+        for process in self._processes.values():  # each an nsenter that waits for a daemon, perhaps stopped with it
+            end_process(process, number=signal.SIGCONT)
         self._processes.clear()
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -390,6 +394,7 @@ class PrivateGridEngine:
             process = self._processes.get(f"execd-{node}")
             if process is not None:
                 os.kill(_child_of(process.pid), number)
+                process.send_signal(number)  # nsenter stops with its child, but does not go on with it
 
     def _end(self, name: str, *, number: signal.Signals) -> None:
         process = self._processes.pop(name, None)
@@ -434,7 +439,7 @@ def _configuration() -> str:
         "min_gid": "0",
         "mailer": "/bin/true",
         "load_report_time": "00:00:02",
-        "max_unheard": "00:00:10",
+        "max_unheard": "00:00:05",
         "reporting_params": "accounting=true reporting=false flush_time=00:00:01 joblog=false sharelog=00:00:00",
     }
     lines = (_SHARED / "default-configuration").read_text().splitlines()

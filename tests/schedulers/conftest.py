@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""One private Slurm for all live tests of this room."""
+"""One private Slurm and one private Grid Engine for all live tests of this room."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.private_gridengine import GridEngineMissing, PrivateGridEngine
 from tests.private_slurm import PrivateSlurm, SlurmMissing, check_machine
 
 
@@ -23,3 +24,15 @@ def private_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateS
         pytest.skip(str(missing))
     with PrivateSlurm(tmp_path_factory.mktemp("slurm"), accounting=True) as slurm:
         yield slurm
+
+
+@pytest.fixture(scope="session")
+def private_gridengine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateGridEngine]:
+    """A Grid Engine of three hosts, skipped or failed like Slurm's."""
+    try:
+        with PrivateGridEngine(tmp_path_factory.mktemp("gridengine"), nodes=3) as gridengine:
+            yield gridengine
+    except GridEngineMissing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
