@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from hpcbridge.schedulers.gridengine import GridEngineScheduler
+from hpcbridge.schedulers.openpbs import OpenpbsScheduler
 from hpcbridge.schedulers.report import SchedulerTypes
 from hpcbridge.schedulers.slurm import SlurmScheduler
 from hpcbridge.schedulers.torque import TorqueScheduler
 
 SCHEDULERS: SchedulerTypes = {
+    "openpbs": OpenpbsScheduler,
     "slurm": SlurmScheduler,
     "torque": TorqueScheduler,
     "gridengine": GridEngineScheduler,
