@@ -37,8 +37,7 @@ from hpcbridge.schedulers.torque_jobs import JobRead, job_from_element
 from hpcbridge.schedulers.torque_nodes import Farm, node_from, properties_of, queue_from
 from hpcbridge.schedulers.torque_xml import is_blank, line_at, read_element, read_regions, without_variables
 
-_UNKNOWN_JOB_STATUS = 153
-_UNKNOWN_JOB = re.compile(r"(?:\S{1,200}: )?Unknown Job Id(?: Error)?(?: .*)?\Z")
+_UNKNOWN_JOB = re.compile(r"(?:\S{1,200}: )?Unknown (?:Job|Array) Id(?: Error)?(?: .*)?\Z")
 _VERSION = re.compile(r"(\d{1,3})\.\S*")
 _JOB_ID = re.compile(rb"<Job_Id>([^<]{1,300})</Job_Id>")
 _NODE_NAME = re.compile(rb"<name>([^<]{1,300})</name>")
@@ -108,7 +107,7 @@ class TorqueScheduler(Scheduler):
         """What the server still remembers of these jobs, or accounting; ids that are not known are left out."""
         if report.query == "ended_fallback":
             return self._ended_in_accounting(report, job_ids)
-        if report.exit_status not in (0, _UNKNOWN_JOB_STATUS) or not _only_unknown_jobs(report):
+        if not _only_unknown_jobs(report):
             raise failed(report)
         if is_blank(report.stdout) and report.exit_status == 0:
             raise ReportUnreadable("nothing was printed, not even that the jobs are unknown")
@@ -233,6 +232,7 @@ def _blocks_of(report: Report, kind: str) -> list[TextBlock]:
 
 
 def _only_unknown_jobs(report: Report) -> bool:
+    """True if all that went wrong, if anything, is that some jobs are unknown (status 153; the others are printed all the same)."""
     lines = [line.strip() for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     if report.exit_status == 0:
         return not lines or not is_blank(report.stdout)
