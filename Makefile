@@ -24,6 +24,7 @@ test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare slurm
+	@tests/prepare newer-slurm
 	@tests/prepare gridengine
 	$(BIN)/pytest -q --timeout=14400
 

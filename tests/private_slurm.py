@@ -4,7 +4,8 @@
 
 Own munge key and socket, own ports, own configuration, everything under one directory; an installed Slurm is neither asked nor
 changed. Needs root and the Debian packages slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge (and slurmdbd mariadb-server
-with `accounting=True`). Kill slurmd and its steps live on, so `close` cancels the jobs first and then ends every process by its id.
+with `accounting=True`), of this machine or of the file system of another Debian (tests/make_slurm_roots). Kill slurmd and its steps
+live on, so `close` cancels the jobs first and then ends every process by its id.
 """
 
 from __future__ import annotations
@@ -24,8 +25,22 @@ from typing import Self
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacct", "sacctmgr")
+MORE_PROGRAMS = ("srun", "sinfo", "sdiag", "mariadb", "mariadb-install-db")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READY_SECONDS = 30.0
+
+
+_ENTER = """\
+#!/bin/sh
+# Runs a program in the file system of another Debian, which sees of this machine its devices, processes and these folders.
+exec unshare --mount --propagation private sh -c '
+    root=$1 home=$2 sockets=$3
+    shift 3
+    for folder in proc dev; do mount --rbind "/$folder" "$root/$folder"; done
+    mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+    for folder in "$home" "$sockets"; do mkdir -p "$root$folder" && mount --bind "$folder" "$root$folder"; done
+    exec chroot "$root" /usr/bin/env PATH={path} "$@"' enter "{root}" "{home}" "{sockets}" "$@"
+"""
 
 
 class SlurmMissing(RuntimeError):
@@ -39,8 +54,10 @@ class PrivateSlurm:
     lies in `directory`; `environment` is what a program needs to speak with it.
     """
 
-    def __init__(self, directory: Path, *, nodes: int = 4, accounting: bool = False, cluster: str = "private") -> None:
-        check_machine(accounting=accounting)
+    def __init__(
+        self, directory: Path, *, nodes: int = 4, accounting: bool = False, cluster: str = "private", root: Path | None = None
+    ) -> None:
+        check_machine(accounting=accounting, root=root)
         self.directory = directory.absolute()
         self.cluster = cluster
         self.nodes = nodes
@@ -51,7 +68,10 @@ class PrivateSlurm:
         self._sockets = Path(tempfile.mkdtemp(prefix="hpcbridge-slurm-"))
         self._sockets.chmod(0o711)
         self._ports = free_ports(nodes + 2)
+        self._path = _PATH if root is None else f"{self.directory}/bin:{_PATH}"
         self.directory.mkdir(parents=True, exist_ok=True)
+        if root is not None:
+            self._write_entrances(root.absolute())
         try:
             self._start()
         except BaseException:
@@ -61,7 +81,7 @@ class PrivateSlurm:
     @property
     def environment(self) -> Mapping[str, str]:
         """For ScriptRunner and for commands."""
-        return {"PATH": _PATH, "SLURM_CONF": str(self.configuration)}
+        return {"PATH": self._path, "SLURM_CONF": str(self.configuration)}
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +176,7 @@ class PrivateSlurm:
         (self.directory / "gres.conf").write_text(
             f"NodeName=c{self.nodes} Name=gpu Type=a100 File=/dev/null\nNodeName=c{self.nodes} Name=gpu Type=a100 File=/dev/zero\n"
         )
-        (self.directory / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if _slurm_version() >= (24, 11) else "")
+        (self.directory / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if self._version() >= (24, 11) else "")
         self._spawn("munged", munged_argv(self.directory / "munge", self._sockets / "munge"))
         wait_until((self._sockets / "munge").exists, timeout=10, what="munged")
         if self.accounting:
@@ -272,6 +292,22 @@ class PrivateSlurm:
         if process is not None:
             end_process(process, number=number)
 
+    def _version(self) -> tuple[int, int]:
+        major, minor = self.run(["slurmctld", "-V"]).split()[-1].split(".")[:2]
+        return int(major), int(minor)
+
+    def _write_entrances(self, root: Path) -> None:
+        """Every program by its name in a folder that stands first in the path: who runs it need not know where it runs."""
+        folder = self.directory / "bin"
+        folder.mkdir(exist_ok=True)
+        enter = folder / "enter"
+        enter.write_text(_ENTER.format(root=root, home=self.directory, sockets=self._sockets, path=_PATH))
+        enter.chmod(0o755)
+        for program in PROGRAMS + ACCOUNTING_PROGRAMS + MORE_PROGRAMS:
+            entrance = folder / program
+            entrance.write_text(f'#!/bin/sh\nexec "{enter}" {program} "$@"\n')
+            entrance.chmod(0o755)
+
     def _succeeds(self, argv: Sequence[str]) -> bool:
         return subprocess.run(argv, env=self.environment, capture_output=True, check=False, timeout=20).returncode == 0
 
@@ -286,12 +322,13 @@ class PrivateSlurm:
             return  # the controller is down or slow; what is left is killed by id below
 
 
-def check_machine(*, accounting: bool = False) -> None:
-    """Raises SlurmMissing, saying what is missing, where a private Slurm cannot run."""
+def check_machine(*, accounting: bool = False, root: Path | None = None) -> None:
+    """Raises SlurmMissing, saying what is missing, where a private Slurm cannot run: on this machine or in the file system at `root`."""
     if os.geteuid() != 0:
         raise SlurmMissing("a private Slurm needs root")
     wanted = PROGRAMS + (ACCOUNTING_PROGRAMS if accounting else ())
-    missing = [program for program in wanted if shutil.which(program, path=_PATH) is None]
+    path = ":".join(f"{root or ''}{folder}" for folder in _PATH.split(":"))
+    missing = [program for program in wanted if shutil.which(program, path=path) is None]
     if missing:
         raise SlurmMissing(f"not installed: {', '.join(missing)}")
 
@@ -364,9 +401,3 @@ def kill_tree_of(configuration: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     wait_until(lambda: not processes_of(configuration), timeout=5, what="killed processes to go")
-
-
-def _slurm_version() -> tuple[int, int]:
-    text = subprocess.run(["slurmctld", "-V"], env={"PATH": _PATH}, capture_output=True, check=True).stdout.decode()
-    major, minor = text.split()[-1].split(".")[:2]
-    return int(major), int(minor)

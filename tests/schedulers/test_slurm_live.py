@@ -69,7 +69,7 @@ def test_about(cluster: Cluster) -> None:
 def test_jobs_that_end_by_themselves_or_are_cancelled(cluster: Cluster) -> None:
     done = cluster.slurm.submit("true", "-n2", "-N1")
     failed = cluster.slurm.submit("exit 3")
-    killed = cluster.slurm.submit("kill -SEGV $$", user="nobody")
+    killed = cluster.slurm.submit("kill -SEGV $$", user="daemon")
     cancelled = cluster.slurm.submit(LONG, "-p", "open", name="cancel me")
     job = cluster.ended(done, Outcome.COMPLETED)
     assert (job.state, job.exit_code, job.cores, job.owner, job.queue) == (JobState.DONE, 0, 2, "root", "batch")
@@ -79,7 +79,7 @@ def test_jobs_that_end_by_themselves_or_are_cancelled(cluster: Cluster) -> None:
     job = cluster.ended(failed, Outcome.FAILED)
     assert (job.state, job.exit_code, job.exit_signal) == (JobState.FAILED, 3, None)
     job = cluster.ended(killed, Outcome.FAILED)
-    assert (job.exit_code, job.exit_signal, job.owner) == (None, 11, "nobody")
+    assert (job.exit_code, job.exit_signal, job.owner) == (None, 11, "daemon")
     running = cluster.state(cancelled, JobState.RUNNING)
     assert (running.name, running.walltime_limit_seconds, len(running.nodes), running.ended_at) == ("cancel me", None, 1, None)
     cluster.slurm.cancel(cancelled)
