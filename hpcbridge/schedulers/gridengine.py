@@ -10,6 +10,7 @@ report is not parsed again, and a job whose elements are all unchanged is the sa
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import operator
 import re
@@ -64,6 +65,7 @@ class GridEngineScheduler(Scheduler):
         self._counting: Counting = {}
         self._parts: dict[tuple[bytes, tuple[str, str] | None], tuple[Part, ...]] = {}
         self._built: dict[str, tuple[tuple[Part, ...], Instant | None, Job, bool]] = {}
+        self._way: tuple[datetime.tzinfo, bool] | None = None
         self._submitted: dict[str, tuple[str | None, Instant]] = {}
         self._load: _Load | None = None
         self._uses = 0
@@ -232,15 +234,15 @@ class GridEngineScheduler(Scheduler):
             return None
         return dataclasses.replace(seen, state=JobState.FAILED, outcome=Outcome.CANCELLED, reason="deleted while it waited")
 
-    def _jobs_of(
-        self, report: Report, found: Mapping[str, Sequence[Part]], lines: Mapping[str, int], bad: Sequence[_Bad]
-    ) -> Answer[Job]:
+    def _jobs_of(self, report: Report, found: Mapping[str, Sequence[Part]], lines: Mapping[str, int], bad: Sequence[_Bad]) -> Answer[Job]:
         problems = [
             quarantined(report.query, error, line=line_of(report.stdout, position), subject=subject) for position, subject, error in bad
         ]
         zone = zone_of(report)
         self._remember_submits(found, report)
         members_alone = ("-g", "d") in itertools.pairwise(report.argv)
+        if self._way != (zone, members_alone):
+            self._way, self._built = (zone, members_alone), {}
         built: dict[str, tuple[tuple[Part, ...], Instant | None, Job, bool]] = {}
         jobs: list[Job] = []
         for job_id, listed in found.items():
