@@ -94,6 +94,14 @@ def test_everything_written_is_read_exactly(tmp_path: Path) -> None:
         ('name = "slurm"', 'name = "slurm"\ntimeout_seconds = 0', [":19:", "[scheduler] timeout_seconds = 0: must be at least 1"]),
         ('address = "ledger.example:7443"', 'address = "x:y:7443"', [":25:", "HOST:PORT", "[::1]:7443"]),
         ('address = "ledger.example:7443"', 'address = "ledger.example:65536"', ["HOST:PORT"]),
+        ('name = "slurm"', 'name = "gridengin"', [":18:", "'gridengin' is no scheduler", "did you mean 'gridengine'"]),
+        ('name = "slurm"', 'name = "x"', [":18:", "known are: ", "slurm", "torque"]),
+        ('name = "slurm"', 'name = "slurm"\nowners = ["alice"]', [":19:", "no meaning for slurm", "[publish] owners"]),
+        ('name = "slurm"', 'name = "torque"\npyslurm = "yes"', [":19:", "pyslurm has no meaning for torque"]),
+        ('name = "slurm"', 'name = "slurm"\npyslurm = "perhaps"', [":19:", "known are: auto, yes, no"]),
+        ("[intervals]", '[metrics]\naddress = "0.0.0.0:9464"\n[intervals]', [":29:", "other machines", "open_to_network = true"]),
+        ("[intervals]", '[metrics]\naddress = "frontend:9464"\n[intervals]', [":29:", "other machines"]),
+        ("[intervals]", '[metrics]\naddress = "9464"\n[intervals]', [":29:", "HOST:PORT"]),
     ],
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
@@ -103,6 +111,16 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, e
     text = f"{caught.value} {caught.value.hint}"
     assert all(part in text for part in ["hpcbridged.toml", *expected]), text
     assert caught.value.exit_status == 78
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ['address = ""', 'address = "127.0.0.2:1"', 'address = "[::1]:9464"', 'address = "localhost:9464"',
+     'address = "0.0.0.0:9464"\nopen_to_network = true'],
+)  # fmt: skip
+def test_where_metrics_may_be_served(tmp_path: Path, lines: str) -> None:
+    assert load(tmp_path, f"{GOOD}\n[metrics]\n{lines}\n").metrics.address == lines.split('"')[1]
+    assert load(tmp_path, GOOD).metrics.address == "127.0.0.1:9464"
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

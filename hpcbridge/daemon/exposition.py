@@ -67,6 +67,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 128
     block_on_close = False
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:

@@ -192,7 +192,7 @@ def _submitted_since(jobs: Iterable[Job]) -> Mapping[str, int]:
     since: dict[str, int] = {}
     for job in jobs:
         whole = job.array_job_id or job.het_job_id
-        if whole is not None and job.submitted_at is not None and job.restarts == 0:
+        if whole is not None and job.submitted_at is not None and not job.restarts:
             since[whole] = min(job.submitted_at, since.get(whole, job.submitted_at))
     return since
 

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from hpcbridge.ctl import jobs as jobs_module
 from hpcbridge.ctl.main import cli
+from hpcbridge.ctl.output import NOTHING
 from hpcbridge.ctl.status import findings
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.wire.control import ControlServer
@@ -158,6 +159,34 @@ def test_status_in_one_screen(ctl: Callable[..., Result]) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("hpcbridged is all right.")
     assert len(result.stdout.splitlines()) <= 24
+
+
+def test_status_shows_what_asking_costs_and_why_it_is_asked_less(ctl: Callable[..., Result], handlers: Handlers) -> None:
+    facts = ctl_daemon.status(now())
+    jobs, nodes, queues = facts["scheduler"]["queries"]
+    jobs.update(last_duration_ms=4200, cpu_share=0.0123, interval_seconds=15.0, next_interval_seconds=42.0, stretched="slow",
+                breaker="closed")
+    nodes.update(last_duration_ms=30_000, cpu_share=0.00002, interval_seconds=30.0, next_interval_seconds=300.0, stretched="failures",
+                 breaker="open", last_error="no answer within 30 s")  # fmt: skip
+    queues.update(interval_seconds=60.0, next_interval_seconds=60.0, stretched=None, breaker="closed", cpu_share=None)
+    facts["scheduler"]["server_cost"] = {"calls_per_minute": 14.0, "busy_share": 0.0004, "period_seconds": 60.0, "share_of_all_calls": 0.1}
+    handlers["status"] = lambda _: facts
+    lines = ctl("status").stdout.splitlines()
+    row = {line.split()[0]: line for line in reversed(lines) if line}
+    assert "1.2 % of one core here; 14 calls a minute, <0.1 % of the server's time" in next(line for line in lines if "our polling" in line)
+    assert all(part in row["jobs"] for part in ("4200 ms", "1.2 %", "42 s", "asked less often than every 15 s: the scheduler is slow"))
+    assert all(part in row["nodes"] for part in ("<0.1 %", "5 min", "breaker open; asked less often than every 30 s: it fails; no answer"))
+    assert row["queues"].split()[-3:] == ["4", "0", NOTHING]
+
+
+def test_a_second_way_to_accounting_that_is_shut_is_no_trouble_while_the_first_answers() -> None:
+    at = 1_795_349_592_000
+    facts = ctl_daemon.status(at)
+    query = facts["scheduler"]["queries"][0]
+    facts["scheduler"]["queries"] += [{**query, "name": "ended"}, {**query, "name": "ended_fallback", "last_error": "not readable"}]
+    assert list(findings(facts, at)) == []
+    facts["scheduler"]["queries"][-2]["last_error"] = "down"
+    assert len(list(findings(facts, at))) == 2
 
 
 def test_a_missing_connection_is_said_once() -> None:
