@@ -8,6 +8,7 @@ Used by the end-to-end tests, the benchmarks and the demo. Everything lies under
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import signal
@@ -53,9 +54,10 @@ cpu_core_per_hour = 0.02
 gpu_core_per_hour = 1.5
 
 [scheduler]
-name = "slurm"
+name = "{scheduler}"
 scripts = "{scripts}"
 timeout_seconds = 15
+{settings}
 
 [scheduler.environment]
 {environment}
@@ -79,7 +81,7 @@ vanished_grace_seconds = 5
 
 [control]
 socket = "{socket}"
-group = "root"
+group = "{group}"
 
 [metrics]
 address = "{metrics}"
@@ -87,12 +89,18 @@ address = "{metrics}"
 
 
 class Bridge:
-    """One ledger, one admin (`alice`), one provider (`north`) with a frontend, in `directory`."""
+    """One ledger, one admin (`alice`), one provider (`north`) with a frontend, in `directory`.
 
-    def __init__(self, directory: Path, *, scripts: Path = ROOT / "scheduler_scripts", environment: Mapping[str, str] | None = None,
-                 cluster: str = "north", publish: str = "full", interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
+    `settings` are more keys of [scheduler] with values as JSON has them, which is how TOML writes texts, numbers and lists too.
+    """
+
+    def __init__(self, directory: Path, *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts",
+                 environment: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, cluster: str = "north",
+                 publish: str = "full", interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
+        self._scheduler = scheduler
+        self._settings = dict(settings or {})
         self._scripts = scripts
         self._environment = dict(environment or {})
         self._publish = publish
@@ -127,12 +135,15 @@ class Bridge:
             HPCBRIDGED_TOML.format(
                 state=self.state,
                 cluster=self.cluster,
+                scheduler=self._scheduler,
+                settings="\n".join(f"{name} = {json.dumps(value)}" for name, value in self._settings.items()),
                 scripts=self._scripts,
                 environment="\n".join(f"{name} = {json.dumps(value)}" for name, value in self._environment.items()),
                 publish=self._publish,
                 ledger=self.ledger_address,
                 interval=self._interval,
                 socket=self.socket,
+                group=grp.getgrgid(os.getgid()).gr_name,
                 metrics=self.metrics_address,
             )
         )

@@ -470,7 +470,7 @@ def _queue(name: str, *, hosts: str, slots: int, environments: str, limit: str) 
         "tmpdir": "/tmp",
         "shell": "/bin/sh",
         "shell_start_mode": "unix_behavior",
-        "notify": "00:00:60",
+        "notify": "00:00:05",
         "initial_state": "default",
         "h_rt": limit,
         **dict.fromkeys(none, "NONE"),
