@@ -38,6 +38,7 @@ from hpcbridge.schedulers.torque_nodes import Farm, node_from, properties_of, qu
 from hpcbridge.schedulers.torque_xml import is_blank, line_at, read_element, read_regions, without_variables
 
 _UNKNOWN_JOB = re.compile(r"(?:\S{1,200}: )?Unknown (?:Job|Array) Id(?: Error)?(?: .*)?\Z")
+_ACCOUNTING = re.compile(rb"\d{2}/\d{2}/\d{4} \d{2}:\d{2}:\d{2};[A-Z];")
 _VERSION = re.compile(r"(\d{1,3})\.\S*")
 _JOB_ID = re.compile(rb"<Job_Id>([^<]{1,300})</Job_Id>")
 _NODE_NAME = re.compile(rb"<name>([^<]{1,300})</name>")
@@ -105,8 +106,9 @@ class TorqueScheduler(Scheduler):
 
     def ended(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
         """What the server still remembers of these jobs, or accounting; ids that are not known are left out."""
-        if report.query == "ended_fallback":
-            return self._ended_in_accounting(report, job_ids)
+        del job_ids  # XML and accounting name the job in each record, and a record of another one does no harm
+        if report.query == "ended_fallback" or _ACCOUNTING.match(report.stdout):
+            return self._ended_in_accounting(report)
         if not _only_unknown_jobs(report):
             raise failed(report)
         if is_blank(report.stdout) and report.exit_status == 0:
@@ -190,7 +192,7 @@ class TorqueScheduler(Scheduler):
             reads.append(_Read(line, read))
         return reads, problems
 
-    def _ended_in_accounting(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
+    def _ended_in_accounting(self, report: Report) -> Answer[Job]:
         """Exit status 0 means that accounting could be read; no line then means that it does not know these jobs."""
         if report.exit_status != 0:
             raise failed(report)
@@ -203,10 +205,7 @@ class TorqueScheduler(Scheduler):
         jobs: list[Job] = []
         problems: list[Problem] = []
         for each in read_accounting(self._cluster, lines, release=self._release):
-            if job_ids and each.job_id not in job_ids:
-                error = ValueError("was not asked for")
-                problems.append(quarantined(report.query, error, line=each.line, subject=each.job_id))
-            elif each.read is None:
+            if each.read is None:
                 error = each.error or ValueError("cannot be read")
                 problems.append(quarantined(report.query, error, line=each.line, subject=each.job_id))
             else:

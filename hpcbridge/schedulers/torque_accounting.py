@@ -3,8 +3,9 @@
 """Ends out of TORQUE's accounting records, one line each: `date;type;job id;key=value …` (manual, "Accounting records").
 
 A record E names the run (`ctime`), its start, its end and its exit status. Q, S, R, D and A only say what came before or between: S after
-an E takes the end back, R (rerun) too. D or A of a job that waits, because it never started or was rerun, is its deletion. D of a job
-that runs is only a request: nothing is said before its E.
+an E takes the end back, R (rerun) too. D or A of a job that waits, because it was queued (Q) and never started, or was rerun, is its
+deletion. D of a job that runs is only a request: nothing is said before its E. Where the Q is older than the records at hand, an S may be
+too, so a D then says nothing; a member of an array may share the Q of its parent (recorded: 4.2.10).
 
 The date in front is local time of the server without a zone and is not read. Values go out raw, so a line may be forged by whoever gets a
 newline into a request: what contradicts itself is not believed. Two different ends of one run, a key that stands twice and a line
@@ -42,23 +43,31 @@ def is_accounting_line(line: str) -> bool:
 def read_accounting(cluster: str, lines: Iterable[str], *, release: int | None) -> Iterator[AccountingRead]:
     """Ends of all jobs among the records, which must stand in the order they were written in."""
     lives: dict[str, _Life] = {}
+    last: _Life | None = None
     for number, line in enumerate(lines, 1):
         match = _LINE.match(line)
         if not match:
+            if last is not None and line.strip():
+                last.doubt(ValueError("a record with a newline in it"), number)
             continue
         kind, job, text = match.groups()
+        if kind not in "QSERDA":
+            continue
         try:
             found = parse_job_id(job)
         except ValueError as error:
             yield AccountingRead(number, job, None, error)
             continue
-        life = lives.setdefault(found.job_id, _Life(found))
+        last = lives.setdefault(found.job_id, _Life(found))
         try:
-            life.read(number, kind, text)
+            last.read(number, kind, text)
         except ValueError as error:
-            life.doubt(error, number)
+            last.doubt(error, number)
     for life in lives.values():
-        yield from life.ends(cluster, release=release)
+        if life.found.array_job_id is not None and life.found.array_index is None:
+            continue  # the parent of an array never runs, and how its members ended is theirs to say
+        parent = lives.get(f"{life.found.array_job_id}[]")
+        yield from life.ends(cluster, release=release, was_queued=life.queued or (parent is not None and parent.queued))
 
 
 @dataclass(slots=True)
@@ -115,7 +124,7 @@ class _Life:
         if self.error is None:
             self.error, self.error_line = error, number
 
-    def ends(self, cluster: str, *, release: int | None) -> Iterator[AccountingRead]:
+    def ends(self, cluster: str, *, release: int | None, was_queued: bool) -> Iterator[AccountingRead]:
         """Every run that ended. A deletion without a run names no creation time, so it counts only for an id that was used once."""
         if self.error is not None:
             yield AccountingRead(self.error_line, self.found.job_id, None, self.error)
@@ -131,7 +140,7 @@ class _Life:
                 yield AccountingRead(run.line, self.found.job_id, read)
             except ValueError as error:
                 yield AccountingRead(run.line, self.found.job_id, None, error)
-        if self.deleted_at_line and not self.runs and not self.used_again:
+        if self.deleted_at_line and was_queued and not self.runs and not self.used_again:
             yield AccountingRead(self.deleted_at_line, self.found.job_id, job_deleted_before_it_ran(cluster, self.found, ctime=None))
 
 

@@ -3,10 +3,7 @@
 """From the values that TORQUE prints of a job to a `Job`: out of XML or out of an accounting record.
 
 * Submitted is `ctime`, when the server created the job: it stays the same through routing and `qrerun`, and stands in accounting too.
-* Cores are the slots of `exec_host`. While a job waits: what `nodes` (a sum over its parts), `procs` or `ncpus` ask for, the largest of
-  them, because a site's default `nodes=1` stands beside the other two; of `-L` requests, tasks times logical processors.
-* GPUs are those of `exec_gpus`, else the `gpus` in `nodes` or in `gres`. A job that asks for nodes without GPUs has none.
-* Memory is `mem`, which is for the whole job, else `pmem` times cores. `vmem` and `pvmem` limit address space: they are no memory.
+* Cores are the slots of `exec_host` and GPUs those of `exec_gpus`; while a job waits, what it asks for (torque_requests). So is memory.
 * The reason of a held job is its holds, of one that TORQUE ended itself the exit status, of every other the comment,
   unless it is the scheduler's note that the job started, or why it had not yet.
 * The parent of an array, listed where the members are not, is a pending range only as long as nothing of it runs or ran.
@@ -15,36 +12,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from sys import intern
-from typing import TypeVar
 
-from hpcbridge.model.jobs import MAX_BYTES, MAX_COUNT, Job, JobState, Phase, validate_job
+from hpcbridge.model.jobs import MAX_COUNT, Job, JobState, Phase, validate_job
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.notation import count_tasks
-from hpcbridge.schedulers.pbs import (
-    NodeRequest,
-    PbsJobId,
-    parse_epoch,
-    parse_job_id,
-    parse_memory,
-    parse_node_request,
-    parse_number,
-    parse_owner,
-    parse_seconds,
-)
+from hpcbridge.schedulers.pbs import PbsJobId, parse_epoch, parse_job_id, parse_memory, parse_number, parse_owner, parse_seconds
+from hpcbridge.schedulers.torque_requests import figures_of, lenient, memory_of, parse_exec_gpus, parse_exec_host
 from hpcbridge.schedulers.torque_states import COMPLETE, STATES, End, Evidence, end_of
 from hpcbridge.schedulers.torque_xml import Element
 
-Value = TypeVar("Value")
-MAX_SLOTS = 1_000_000
-_SLOTS = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?\Z", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z", re.ASCII)
 _STATUS = re.compile(r"-?\d{1,6}\Z", re.ASCII)
-_GENERIC_GPU = re.compile(r"(?:^|[,+%])gpus?(?:[:=](\d{1,6}))?(?=$|[,+%])", re.ASCII)
-_GPU_SUFFIX = "-gpu"
 _WAITING = frozenset({"Q", "W", "T", "H"})
 _STARTED = "Job started on "
 _NOT_RUNNING = "Not Running: "
@@ -68,11 +48,11 @@ def job_from_element(cluster: str, element: Element, *, release: int | None) -> 
     found = parse_job_id(_required(values, "Job_Id"))
     letter = _required(values, "job_state")
     requested, used = element.group("Resource_List"), element.group("resources_used")
-    figures = _figures(requested, element.group("req_information"))
+    figures = figures_of(requested, element.group("req_information"))
     parent = found.array_job_id is not None and found.array_index is None
     started = values.get("start_time")
     status = _status(values.get("exit_status"))
-    limit, wall = _lenient(parse_seconds, requested.get("walltime")), _lenient(parse_seconds, used.get("walltime"))
+    limit, wall = _seconds(requested.get("walltime")), _seconds(used.get("walltime"))
     if letter == COMPLETE and not parent:
         end = end_of(status, _evidence(element, release=release, limit=limit, wall=wall))
     elif parent:
@@ -81,7 +61,7 @@ def job_from_element(cluster: str, element: Element, *, release: int | None) -> 
         end = End(STATES.get(letter, JobState.UNDETERMINED), None)
     phase = end.state.phase
     if wall is None and end.state.ended:
-        wall = _lenient(parse_seconds, values.get("total_runtime", "").partition(".")[0] or None)
+        wall = _seconds(values.get("total_runtime", "").partition(".")[0])
     hosts, slots = parse_exec_host(values.get("exec_host", "")) if phase is not Phase.QUEUE else ((), 0)
     held = parse_exec_gpus(values["exec_gpus"]) if phase is not Phase.QUEUE and values.get("exec_gpus") else _NO_GPUS
     job = Job(
@@ -100,7 +80,7 @@ def job_from_element(cluster: str, element: Element, *, release: int | None) -> 
         name=None if "Job_Name" not in values else escape_text(values["Job_Name"]),
         cores=slots or figures.cores,
         gpus=sum(held.values()) or (0 if slots and figures.gpus is None else figures.gpus),
-        memory_bytes=_memory(requested, figures, slots or figures.cores),
+        memory_bytes=memory_of(requested, figures, slots or figures.cores),
         nodes=hosts,
         submitted_at=_instant(values.get("ctime") or values.get("qtime")),
         started_at=_instant(started) if started and phase is not Phase.QUEUE else None,
@@ -153,105 +133,10 @@ def job_deleted_before_it_ran(cluster: str, found: PbsJobId, *, ctime: str | Non
     return JobRead(job, known=True, gpus_held=_NO_GPUS)
 
 
-def parse_exec_host(text: str) -> tuple[tuple[str, ...], int]:
-    """Names, each once, and slots of `node01/0+node01/1` or, since 5.0, `node02/0-7+node01/4-11,14`."""
-    if not text:
-        return (), 0
-    names: dict[str, None] = {}
-    total = 0
-    for part in text.split("+"):
-        name, slash, slots = part.partition("/")
-        if name not in names:
-            if not slash or not _HOST.match(name):
-                raise ValueError(f"{text[:60]!r} is not a list of slots")
-            names[intern(name)] = None
-        total += 1 if slots.isdecimal() else count_slots(slots)
-    return tuple(names), total
-
-
-@lru_cache(maxsize=8192)
-def count_slots(text: str) -> int:
-    """How many slots `0-3,8` stands for."""
-    total = 0
-    for part in text.split(","):
-        match = _SLOTS.match(part.strip())
-        low, high = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (1, 0)
-        if high < low:
-            raise ValueError(f"{text[:60]!r} is not a list of slots")
-        total += high - low + 1
-    if total > MAX_SLOTS:
-        raise ValueError(f"{text[:60]!r} stands for too many slots")
-    return total
-
-
-def parse_exec_gpus(text: str) -> Mapping[str, int]:
-    """GPUs by node of `gpu01-gpu/0+gpu01-gpu/1`."""
-    held: dict[str, int] = {}
-    for part in text.split("+"):
-        name, slash, slots = part.partition("/")
-        name = name.removesuffix(_GPU_SUFFIX)
-        if not slash or not _HOST.match(name):
-            raise ValueError(f"{text[:60]!r} is not a list of GPUs")
-        held[name] = held.get(name, 0) + count_slots(slots)
-    return held
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """What a job asks for: totals, memory by task."""
-
-    cores: int | None
-    gpus: int | None
-    memory_bytes: int | None
-
-
-def _figures(requested: Mapping[str, str], tasks: Mapping[str, str]) -> _Figures:
-    if tasks:
-        return _of_tasks(tasks)
-    nodes: NodeRequest | None = _lenient(parse_node_request, requested.get("nodes"))
-    asked = [figure for name in ("procs", "ncpus") if (figure := _lenient(parse_number, requested.get(name))) is not None]
-    if nodes is not None:
-        asked.append(nodes.cores)
-    gpus = nodes.gpus if nodes is not None else (0 if asked else None)
-    generic = requested.get("gres")
-    if generic and not gpus:
-        counts = [int(count or 1) for count in _GENERIC_GPU.findall(generic)]
-        gpus = sum(counts) * (nodes.nodes if nodes is not None else 1) if counts else gpus
-    cores = max(asked) if asked else None
-    return _Figures(cores if cores is None or cores < MAX_COUNT else None, gpus if gpus is None or gpus < MAX_COUNT else None, None)
-
-
-def _of_tasks(tasks: Mapping[str, str]) -> _Figures:
-    """Totals of `-L tasks=2:lprocs=4:memory=1gb` (6.0 and later), printed as task_count.0, lprocs.0, memory.0 and so on."""
-    cores = gpus = memory = 0
-    has_memory = False
-    for key, value in tasks.items():
-        name, dot, number = key.partition(".")
-        if name != "task_count" or not dot:
-            continue
-        count = _lenient(parse_number, value) or 1
-        cores += count * (_lenient(parse_number, tasks.get(f"lprocs.{number}")) or 1)
-        gpus += count * (_lenient(parse_number, tasks.get(f"gpus.{number}")) or 0)
-        each = _lenient(parse_memory, tasks.get(f"memory.{number}"))
-        has_memory = has_memory or each is not None
-        memory += count * (each or 0)
-    return _Figures(cores or None, gpus, memory if has_memory else None)
-
-
-def _memory(requested: Mapping[str, str], figures: _Figures, cores: int | None) -> int | None:
-    total = _lenient(parse_memory, requested.get("mem"))
-    if total is None and cores is not None:
-        each = _lenient(parse_memory, requested.get("pmem"))
-        total = None if each is None else each * cores
-    if total is None:
-        total = figures.memory_bytes
-    return total if total is None or total <= MAX_BYTES else None
-
-
 def _evidence(element: Element, *, release: int | None, limit: int | None, wall: int | None) -> Evidence:
     values = element.values
-    asked = _lenient(parse_memory, element.group("Resource_List").get("mem"))
-    used = _lenient(parse_memory, element.group("resources_used").get("mem"))
+    asked = lenient(parse_memory, element.group("Resource_List").get("mem"))
+    used = lenient(parse_memory, element.group("resources_used").get("mem"))
     return Evidence(
         ran=bool(values.get("exec_host")),
         over_walltime=limit is not None and wall is not None and wall >= limit,
@@ -269,7 +154,7 @@ def _state_of_parent(letter: str) -> End:
 
 def _pending(values: Mapping[str, str], state: JobState) -> int | None:
     """Members that wait: all of the request as long as the parent itself waits; later nobody but the members knows."""
-    return _lenient(count_tasks, values.get("job_array_request")) if state.phase is Phase.QUEUE else None
+    return lenient(count_tasks, values.get("job_array_request")) if state.phase is Phase.QUEUE else None
 
 
 def _reason(values: Mapping[str, str], letter: str, status: int | None) -> str | None:
@@ -286,10 +171,15 @@ def _reason(values: Mapping[str, str], letter: str, status: int | None) -> str |
 
 def _restarts(start_count: str | None, phase: Phase | None) -> int | None:
     """Times a job went back: it started so often, and is not running any of these if it waits."""
-    starts = _lenient(parse_number, start_count or None)
+    starts = lenient(parse_number, start_count or None)
     if starts is None or phase is None:
         return None
     return starts if phase is Phase.QUEUE else max(0, starts - 1)
+
+
+def _seconds(text: str | None) -> int | None:
+    seconds = lenient(parse_seconds, text)
+    return seconds if seconds is None or seconds < MAX_COUNT else None
 
 
 def _owner(values: Mapping[str, str]) -> str | None:
@@ -319,13 +209,3 @@ def _required(values: Mapping[str, str], key: str) -> str:
     if not value:
         raise ValueError(f"no {key}")
     return value
-
-
-def _lenient(parse: Callable[[str], Value], text: str | None) -> Value | None:
-    """What an owner wrote into a request may be anything: what cannot be read is not known."""
-    if not text:
-        return None
-    try:
-        return parse(text)
-    except ValueError:
-        return None

@@ -14,8 +14,8 @@ from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
 from hpcbridge.schedulers.torque import TorqueScheduler
-from hpcbridge.schedulers.torque_jobs import parse_exec_gpus, parse_exec_host
 from hpcbridge.schedulers.torque_nodes import slots_in_use
+from hpcbridge.schedulers.torque_requests import parse_exec_gpus, parse_exec_host
 from hpcbridge.schedulers.torque_states import STATES, node_availability
 from tests.benchmarks.torque_load import reports
 
@@ -120,7 +120,7 @@ def test_without_an_exit_status_only_a_job_that_never_ran_was_cancelled() -> Non
         ("<ncpus>6</ncpus><vmem>9gb</vmem>", 6, 0, None),
         ("<nodes>2</nodes><gres>gpu:2</gres>", 2, 4, None),
         ("<nodes>1:ppn=99999999999999</nodes>", None, None, None),
-        ("<walltime>01:00:00</walltime>", None, None, None),
+        ("<walltime>999999999:00:00</walltime>", None, None, None),
     ],
 )
 def test_a_waiting_job_asks_for(requested: str, cores: int | None, gpus: int | None, memory: int | None) -> None:
@@ -365,7 +365,11 @@ def test_scripts_are_shell_and_clean_their_environment(name: str) -> None:
 def test_the_accounting_script_lets_out_nothing_but_what_was_asked_for(tmp_path: Path) -> None:
     script = ROOT / "scheduler_scripts" / "torque" / "ended_fallback"
     purged = (RECORDED / "6.1.3" / "purged" / "ended_fallback.out").read_bytes()
-    for day, content in (("20261120", b"11/20/2026 10:00:00;Q;31.head1;queue=old\n"), ("20261121", b""), ("20261122", purged)):
+    for day, content in (
+        ("20261120", b"11/20/2026 10:00:00;Q;31.head1;queue=old\n"),
+        ("20261121", b"11/21/2026 10:00:00;Q;36[].head1;queue=a\n"),
+        ("20261122", purged),
+    ):
         (tmp_path / day).write_bytes(content)
     (tmp_path / "notes.txt").write_text("11/20/2026 10:00:00;Q;31.head1;queue=notes\n")
 
@@ -374,8 +378,10 @@ def test_the_accounting_script_lets_out_nothing_but_what_was_asked_for(tmp_path:
         return subprocess.run([str(script), *ids], env=environment, capture_output=True, check=False)
 
     wanted = [line for line in purged.splitlines(keepends=True) if line.split(b";")[2].split(b".")[0] in (b"31", b"36[1]")]
-    assert run("31", "36[1]").stdout == b"11/20/2026 10:00:00;Q;31.head1;queue=old\n" + b"".join(wanted)
-    assert run("31", "36[1]", days="2").stdout == b"".join(wanted)
+    array = b"11/21/2026 10:00:00;Q;36[].head1;queue=a\n"
+    assert run("31", "36[1]").stdout == b"11/20/2026 10:00:00;Q;31.head1;queue=old\n" + array + b"".join(wanted)
+    assert run("31", "36[1]", days="2").stdout == array + b"".join(wanted)
+    assert array not in run("31", "36").stdout
     nothing = run("3", "1")
     assert (nothing.returncode, nothing.stdout) == (0, b"")
     assert run("31", folder=tmp_path / "missing").returncode == 1

@@ -193,7 +193,7 @@ def test_an_end_in_accounting_names_its_run() -> None:
         ([queued(), START_26, queued("D", "requestor=bob@head1")], []),
         ([queued(), START_26, queued("D"), END_26.format(status=271)], ["CANCELLED"]),
         ([queued(), queued("D", "requestor=alice@head1")], ["CANCELLED"]),
-        ([queued("D", "requestor=alice@head1")], ["CANCELLED"]),
+        ([queued("D", "requestor=alice@head1")], []),
         ([queued(), queued("A", "")], ["CANCELLED"]),
         ([queued(), START_26, queued("R", ""), queued("D")], ["CANCELLED"]),
         ([queued(), START_26, queued("R", "")], []),
@@ -209,6 +209,15 @@ def test_an_end_in_accounting_names_its_run() -> None:
 )
 def test_what_accounting_proves(lines: list[str], outcomes: list[str]) -> None:
     assert [job.outcome for job in ended(*lines).records] == outcomes
+
+
+def test_a_member_may_share_the_record_of_its_array() -> None:
+    deleted = f"{HEAD};D;11[5].head1;requestor=alice@head1"
+    parent = [f"{HEAD};Q;11[].head1;queue=batch", f"{HEAD};D;11[].head1;requestor=root@head1"]
+    answer = ended(*parent, deleted, ids=("11[5]",))
+    assert [(job.job_id, job.array_job_id, job.array_index, job.outcome) for job in answer.records] == [("11[5]", "11", 5, "CANCELLED")]
+    assert not answer.problems
+    assert ended(deleted, ids=("11[5]",)) == Answer(records=())
 
 
 def test_a_rerun_is_counted_where_accounting_has_no_count() -> None:
@@ -234,12 +243,21 @@ def test_a_record_that_contradicts_itself_is_not_believed(lines: list[str]) -> N
     assert [(problem.kind, problem.subject) for problem in answer.problems] == [(ProblemKind.QUARANTINED, "26")]
 
 
-def test_accounting_answers_only_what_was_asked() -> None:
+def test_accounting_may_be_a_whole_file_and_may_stand_in_the_first_answer() -> None:
     other = END_26.format(status=0).replace("26.head1", "27.head1")
-    answer = ended(END_26.format(status=3), other)
-    assert [job.job_id for job in answer.records] == ["26"]
-    assert [problem.subject for problem in answer.problems] == ["27"]
+    lines = [END_26.format(status=3), f"{HEAD};L;license;floating license hour:3", f"{HEAD};Q;36[].head1;queue=batch", other]
+    answer = ended(*lines)
+    assert [(job.job_id, job.exit_code) for job in answer.records] == [("26", 3), ("27", 0)]
+    assert not answer.problems
+    text = "\n".join([*lines, ""]).encode()
+    assert TorqueScheduler("c1").ended(Report("ended", ("cat", "20261122"), 0, text, b""), ()) == answer
     assert ended(end="") == Answer(records=())
+
+
+def test_a_newline_in_a_record_makes_it_doubtful() -> None:
+    answer = ended(START_26 + "Resource_List.other=x", "y Resource_List.nodes=1 ", END_26.format(status=0))
+    assert answer.records == ()
+    assert [problem.subject for problem in answer.problems] == ["26"]
 
 
 def test_an_accounting_report_that_is_cut_off_or_none_is_refused() -> None:
