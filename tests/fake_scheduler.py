@@ -15,6 +15,8 @@ HANG = "exec sleep 1000"
 IGNORE_TERM = "trap '' TERM; while :; do sleep 1000; done"
 LEAVE_CHILD = "sleep 1000 & echo answered"
 LEAVE_STUBBORN_CHILD = "( trap '' TERM; while :; do sleep 1000; done ) & sleep 1000"
+LEAVE_DAEMON = "setsid sh -c 'trap \"\" TERM; sleep 1000' >/dev/null 2>&1 & echo $! >\"$0.daemon\"; sleep 1000"
+LEAVE_DAEMON_WITH_PIPE = "setsid sh -c 'trap \"\" TERM; sleep 1000' & echo $! >\"$0.daemon\"; echo answered"
 PRINT_FOR_EVER = "exec yes 0123456789abcdef"
 COMPLAIN_FOR_EVER = "while :; do echo complaint; done >&2"
 GARBAGE = "head -c 65536 /dev/urandom"
@@ -47,6 +49,14 @@ class FakeScheduler:
     def calls(self) -> list[str]:
         """Query and arguments of every call, in order."""
         return [line.strip() for line in self._log.read_text().splitlines()]
+
+    def daemon(self, query: str) -> int | None:
+        """The process in a session of its own that the last call of a query left behind, None if it is gone."""
+        pid = int((self._folder / f"{query}.daemon").read_text())
+        try:
+            return None if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z" else pid
+        except OSError:
+            return None
 
     def group_members(self, query: str) -> list[int]:
         """Processes that are left of the last call of a query: those of its process group, zombies not counted."""

@@ -4,15 +4,18 @@
 
 A script is run by its absolute path with a list of arguments, no shell, a clean environment and its own session, and gets a time and
 an output cap. Whatever it does (hang, ignore TERM, leave children behind, print for ever), its process group is gone at most three
-seconds after its time is over. What it printed is returned as bytes: nothing is decoded or judged here.
+seconds after its time is over, and so are children that made a group of their own, which are known by a mark in their environment
+(unless a command began with an empty one). What it printed is returned as bytes: nothing is decoded or judged here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
+import select
 import selectors
 import signal
 import subprocess
@@ -32,6 +35,9 @@ _TICK_SECONDS = 0.1
 _TERM_SECONDS = 1.0
 _LEFT_BEHIND_SECONDS = 1.0
 _FIRST_LOOK_SECONDS = 0.001
+_MARK = "HPCBRIDGE_RUN"
+_RUNS = itertools.count(1)
+_ROUNDS = 5
 _QUERY = re.compile(r"[a-z][a-z_]{0,30}\Z")
 _ARGUMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
 
@@ -56,7 +62,7 @@ class ScriptRunner(Source):
         running, and when `stopping` was set.
         """
         argv = (str(self._script(query)), *map(_checked, arguments))
-        with self._alone(query), self._started(argv) as process:
+        with self._alone(query), self._started(argv, f"{os.getpid()}-{next(_RUNS)}") as process:
             stdout, stderr, cpu_ms = self._collect(process, argv, stopping)
         return Report(query, argv, process.returncode, stdout, stderr, cpu_ms)
 
@@ -84,24 +90,28 @@ class ScriptRunner(Source):
                 self._running.discard(query)
 
     @contextlib.contextmanager
-    def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, argv: Sequence[str], mark: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=self._environment,
+                env={**self._environment, _MARK: mark},
                 cwd="/",
                 start_new_session=True,
                 close_fds=True,
             )
         except OSError as error:
             raise SchedulerError(f"{argv[0]}: cannot be run: {error.strerror}", hint="is it executable, with a #! line?") from error
+        whole = False
         try:
             yield process
+            whole = True
         finally:
             _end_group(process)
+            if not whole or not _at_end(process.stdout) or not _at_end(process.stderr):
+                _end_marked(f"{_MARK}={mark}".encode())
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
@@ -184,6 +194,34 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
             _signal_group(process.pid, signal.SIGKILL)
             process.wait()
     _signal_group(process.pid, signal.SIGKILL)
+
+
+def _at_end(stream: IO[bytes] | None) -> bool:
+    """True if nobody can write to it any more; it is read no further."""
+    if stream is None:
+        return True
+    readable = select.poll()
+    readable.register(stream, select.POLLIN)
+    return bool(readable.poll(0)) and not os.read(stream.fileno(), 1)
+
+
+def _end_marked(mark: bytes) -> None:
+    """KILL for every process of ours with this in its environment, until there is none: one may have forked another meanwhile."""
+    for _ in range(_ROUNDS):
+        found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and mark in _environment_of(entry)]
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _environment_of(process: Path) -> Sequence[bytes]:
+    """Empty for a process that is gone or another account's."""
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return ()
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_the_environment_is_clean(fake: FakeScheduler, monkeypatch: pytest.Monke
     monkeypatch.setenv("SQUEUE_FORMAT", "%i")
     fake.script("jobs", "env")
     names = {line.partition(b"=")[0] for line in _runner(fake, timeout=10).run("jobs").stdout.splitlines()}
-    assert names <= {b"PATH", b"LC_ALL", b"TZ", b"SITE", b"PWD", b"_", b"SHLVL", b"OLDPWD"}
+    assert names <= {b"PATH", b"LC_ALL", b"TZ", b"SITE", b"PWD", b"_", b"SHLVL", b"OLDPWD", b"HPCBRIDGE_RUN"}
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.full)])
@@ -75,11 +76,59 @@ def test_without_a_group_of_its_own_a_child_would_stay(fake: FakeScheduler, monk
     real(int((fake.directory / "jobs.pid").read_text()), signal.SIGKILL)
 
 
-def test_a_script_that_prints_for_ever_is_stopped_at_the_cap(fake: FakeScheduler) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(25, marks=pytest.mark.full)])
+def test_a_script_that_prints_for_ever_is_stopped_at_the_cap(fake: FakeScheduler, count: int) -> None:
     fake.script("jobs", fake_scheduler.PRINT_FOR_EVER)
-    with pytest.raises(SchedulerError, match="more than 1048576 bytes"):
-        _runner(fake, timeout=10).run("jobs")
-    assert _gone(fake, "jobs")
+    for _ in range(count):
+        with pytest.raises(SchedulerError, match="more than 1048576 bytes"):
+            _runner(fake, timeout=10).run("jobs")
+        assert _gone(fake, "jobs")
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(25, marks=pytest.mark.full)])
+def test_a_daemon_that_left_the_group_is_gone_too(fake: FakeScheduler, count: int) -> None:
+    for _ in range(count):
+        fake.script("jobs", fake_scheduler.LEAVE_DAEMON)
+        started = time.monotonic()
+        with pytest.raises(ScriptTimedOut):
+            _runner(fake).run("jobs")
+        assert fake.daemon("jobs") is None
+        assert time.monotonic() - started < TIMEOUT + 3
+        fake.script("jobs", fake_scheduler.LEAVE_DAEMON_WITH_PIPE)
+        assert _runner(fake, timeout=20).run("jobs").stdout == b"answered\n"
+        assert fake.daemon("jobs") is None
+
+
+def test_without_its_mark_a_daemon_would_stay(fake: FakeScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: a session of its own keeps it from the signal to the group."""
+    fake.script("jobs", fake_scheduler.LEAVE_DAEMON)
+    monkeypatch.setattr(scripts, "_end_marked", lambda _: None)
+    with pytest.raises(ScriptTimedOut):
+        _runner(fake).run("jobs")
+    left = fake.daemon("jobs")
+    assert left is not None
+    os.killpg(left, signal.SIGKILL)
+
+
+def test_processor_time_of_the_script_and_its_children_is_measured(fake: FakeScheduler) -> None:
+    fake.script("jobs", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'")
+    fake.script("nodes", "sleep 0.3")
+    busy, idle = _runner(fake, timeout=20).run("jobs").cpu_ms, _runner(fake, timeout=20).run("nodes").cpu_ms
+    assert busy is not None
+    assert idle is not None
+    assert busy > idle + 20
+    assert idle < 200
+
+
+def test_a_large_report_is_held_once(fake: FakeScheduler) -> None:
+    size = 30 << 20
+    fake.script("jobs", f"exec head -c {size} /dev/zero")
+    tracemalloc.start()
+    try:
+        assert len(_runner(fake, timeout=60, max_bytes=1 << 28).run("jobs").stdout) == size
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_child_left_behind_delays_the_answer_only_shortly(fake: FakeScheduler) -> None:
