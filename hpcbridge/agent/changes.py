@@ -178,11 +178,13 @@ def by_key(jobs: Iterable[Job], unreadable: Iterable[str] = ()) -> tuple[dict[st
 def _range_of(job_id: str) -> tuple[str | None, bool]:
     """The array of which this id, as a scheduler prints it, is a pending range, and whether it cannot be anything else.
 
-    Slurm prints `25_[2-9%2]`, Grid Engine `29.7,10` or `29.4-10:2`, and `29.7` for a member as for a range of one.
+    Slurm prints `25_[2-9%2]`, the PBS family `25[]`, Grid Engine `29.7,10` or `29.4-10:2`, and `29.7` for a member as for a range of one.
     """
     array, slurm, _ = job_id.partition("_[")
     if slurm:
         return array, True
+    if job_id.endswith("[]"):
+        return job_id[:-2], True
     array, _, members = job_id.partition(".")
     if members and not members.strip("0123456789,:-"):
         return array, not members.isdecimal()

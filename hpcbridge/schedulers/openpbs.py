@@ -42,7 +42,7 @@ from hpcbridge.schedulers.openpbs_document import (
     RecordReader,
     Region,
     check_answered,
-    items_of,
+    has_items,
     names_ids,
     open_document,
     raw_of,
@@ -127,8 +127,8 @@ class OpenpbsScheduler(Scheduler):
         problems: list[Problem] = []
         for number, region, fields in _unique(report, document, problems, "node"):
             try:
-                listed = items_of(region.body, "jobs", document.unit)
-                node, known = node_from(self._cluster, region.name, fields, jobs_listed=listed)
+                occupied = has_items(region.body, "jobs", document.unit)
+                node, known = node_from(self._cluster, region.name, fields, occupied=occupied)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=number, subject=region.name))
                 continue

@@ -29,15 +29,18 @@ _EXECUTION = frozenset({"Execution", "E"})
 _ROUTE = frozenset({"Route", "R"})
 
 
-def node_from(cluster: str, name: str, fields: Attributes, *, jobs_listed: int) -> tuple[Node, bool]:
-    """One node, and whether each word of its state is known. Raises ValueError for one that cannot be true."""
+def node_from(cluster: str, name: str, fields: Attributes, *, occupied: bool) -> tuple[Node, bool]:
+    """One node, `occupied` if jobs are listed on it, and whether each word of its state is known.
+
+    Raises ValueError for one that cannot be true.
+    """
     if "Error" in fields:
         raise ValueError(text_of(fields["Error"], limit=200).strip() or "an error in the place of a node")
     if "State" in fields and "state" not in fields:
-        return _summarised(cluster, name, fields, jobs_listed=jobs_listed)
+        return _summarised(cluster, name, fields, occupied=occupied)
     native = escape_text(raw_of(_required(fields, "state")), limit=256)
     used = _count(fields, _ASSIGNED + "ncpus") or 0
-    availability, known = node_availability(native, occupied=bool(used or jobs_listed))
+    availability, known = node_availability(native, occupied=occupied or used > 0)
     available = {key[len(_AVAILABLE) :]: raw_of(value) for key, value in fields.items() if key.startswith(_AVAILABLE)}
     bound = _names(raw_of(fields.get("queue", ""))) or _names(available.get("Qlist", ""))
     node = Node(
@@ -59,11 +62,11 @@ def node_from(cluster: str, name: str, fields: Attributes, *, jobs_listed: int) 
     return node, known
 
 
-def _summarised(cluster: str, name: str, fields: Attributes, *, jobs_listed: int) -> tuple[Node, bool]:
+def _summarised(cluster: str, name: str, fields: Attributes, *, occupied: bool) -> tuple[Node, bool]:
     """The short form of `pbsnodes -S`: free and total of each resource; memory is rounded, so it is not told."""
     native = escape_text(raw_of(_required(fields, "State")), limit=256)
     cores, gpus = _used_of_total(fields, "ncpus f/t"), _used_of_total(fields, "ngpus f/t")
-    availability, known = node_availability(native, occupied=bool((cores and cores[0]) or jobs_listed))
+    availability, known = node_availability(native, occupied=occupied or bool(cores and cores[0]))
     node = Node(
         cluster=cluster,
         name=escape_text(name, limit=255),

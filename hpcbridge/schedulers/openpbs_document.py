@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.quantities import Instant, escape_text, instant_from_seconds
-from hpcbridge.schedulers.findings import failed, stderr_of
+from hpcbridge.schedulers.findings import failed
 from hpcbridge.schedulers.pbs import MAX_SECONDS
 from hpcbridge.schedulers.report import Report
 
@@ -86,7 +86,7 @@ def check_answered(report: Report, *, asked_for_ids: bool) -> bool:
     qstat prints valid JSON without records when the server is down (exit 255), so its exit status decides. With ids, 153 says that some
     are not known and 35 that some have ended: the others are there. Exit status 0 with a message means that history is off.
     """
-    complaints = [line for line in stderr_of(report).splitlines() if line.strip()]
+    complaints = [line for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     gone = [line for line in complaints if _NO_LONGER_HERE.match(line)]
     only_ids = bool(complaints) and all(_UNKNOWN_ID.match(line) or _NO_LONGER_HERE.match(line) for line in complaints)
     if report.exit_status != 0 and not (asked_for_ids and only_ids):
@@ -257,13 +257,14 @@ class RecordReader:
 _OPENING = frozenset({"{", "["})
 
 
-def items_of(body: bytes, name: str, unit: bytes) -> int:
-    """How many items the array `name` of a record has."""
-    start = body.find(b"\n" + unit * 3 + b'"' + name.encode() + b'":')
+def has_items(body: bytes, name: str, unit: bytes) -> bool:
+    """True if the array `name` of a record holds anything; newer releases print it in one line."""
+    opening = b"\n" + unit * 3 + b'"' + name.encode() + b'":'
+    start = body.find(opening)
     if start < 0:
-        return 0
-    end = body.find(b"\n" + unit * 3 + b"]", start)
-    return body.count(b"\n" + unit * 4, start, end if end >= 0 else start)
+        return False
+    end = body.find(b"]", start)
+    return b'"' in body[start + len(opening) : end if end >= 0 else len(body)]
 
 
 def raw_of(value: str) -> str:
@@ -280,7 +281,7 @@ def text_of(value: str, *, limit: int) -> str:
     """
     if value in _OPENING:
         return ""
-    raw = raw_of(value)
+    raw = raw_of(value)[: 6 * limit]
     return escape_text(_ESCAPE.sub(_unescaped, raw) if "\\" in raw else raw, limit=limit)
 
 

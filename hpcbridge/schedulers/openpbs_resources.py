@@ -22,7 +22,8 @@ GPU_TYPES = ("gpu_type", "gpu_model", "accelerator_model")
 _VNODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}(?:\[[A-Za-z0-9_,.:-]{1,64}\])?\Z", re.ASCII)
 _RESOURCE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,63})=(.{0,256})\Z", re.DOTALL)
 _CHUNKS = re.compile(r"\d{1,9}\Z", re.ASCII)
-_MAX_LENGTH = 4_000_000
+_SHORT = 256
+"""Longer lists are rarely met twice, and remembering them would cost much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class Resources:
     nodes: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=32768)
 def parse_exec_vnode(text: str) -> Resources:
     """What `(cn01:ncpus=2)+(cn02:ncpus=3:mem=1gb+cn03:ncpus=1)` gives. Raises ValueError for anything else."""
-    if len(text) > _MAX_LENGTH:
-        raise ValueError("exec_vnode is too long")
+    return _short_exec_vnode(text) if len(text) <= _SHORT else _exec_vnode(text)
+
+
+def _exec_vnode(text: str) -> Resources:
     totals = _Totals()
     nodes: dict[str, None] = {}
     for part in text.replace("(", "").replace(")", "").split("+"):
@@ -52,7 +54,9 @@ def parse_exec_vnode(text: str) -> Resources:
     return totals.result(tuple(nodes))
 
 
-@lru_cache(maxsize=8192)
+_short_exec_vnode = lru_cache(maxsize=32768)(_exec_vnode)
+
+
 def parse_select(text: str) -> Resources:
     """What `2:ncpus=8:mpiprocs=8+1:ncpus=2:ngpus=1` asks for; a chunk without a count stands once, one without ncpus has unknown cores."""
     totals = _Totals()

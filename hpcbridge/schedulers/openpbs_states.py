@@ -90,7 +90,7 @@ _NOT_FOR_ALL = frozenset({"resv-exclusive", "job-exclusive", "busy"}) | _WAKING
 
 def node_availability(native_state: str, *, occupied: bool) -> tuple[Availability, bool]:
     """Whether a node takes work, from its words, and whether every one of them is known. A word nobody knows may mean anything."""
-    words = frozenset(native_state.split(","))
+    words = frozenset(word.strip() for word in native_state.split(","))
     known = bool(words) and words <= NODE_WORDS
     if words & _DOWN:
         return Availability.DOWN, known
@@ -101,4 +101,4 @@ def node_availability(native_state: str, *, occupied: bool) -> tuple[Availabilit
 
 def kept_for_some(native_state: str) -> bool:
     """True for a node that is UP and whose free cores are not for everyone: reserved, exclusive to a job, busy otherwise or asleep."""
-    return bool(frozenset(native_state.split(",")) & _NOT_FOR_ALL)
+    return any(word.strip() in _NOT_FOR_ALL for word in native_state.split(","))
