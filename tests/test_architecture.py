@@ -32,7 +32,7 @@ DOORS = {
     "grpc_reflection": {"service/"},
     "systemd": {"daemon/systemd.py"},
     "prometheus_client": {"agent/metrics.py", "daemon/exposition.py"},
-    "psutil": {"daemon/vitals.py"},
+    "psutil": {"daemon/vitals.py", "schedulers/local.py"},
     "pyslurm": {"schedulers/pyslurm_child.py"},
 }
 """Which file (or folder, with a slash) may import what."""

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from hpcbridge.schedulers.gridengine import GridEngineScheduler
+from hpcbridge.schedulers.local import LocalScheduler
 from hpcbridge.schedulers.openpbs import OpenpbsScheduler
 from hpcbridge.schedulers.report import SchedulerTypes
 from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.standard import StandardScheduler
 from hpcbridge.schedulers.torque import TorqueScheduler
 
 SCHEDULERS: SchedulerTypes = {
@@ -15,4 +17,6 @@ SCHEDULERS: SchedulerTypes = {
     "slurm": SlurmScheduler,
     "torque": TorqueScheduler,
     "gridengine": GridEngineScheduler,
+    "standard": StandardScheduler,
+    "local": LocalScheduler,
 }
