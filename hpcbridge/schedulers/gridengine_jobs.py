@@ -38,7 +38,7 @@ from hpcbridge.schedulers.notation import count_tasks
 _NUMBER = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 _TASK = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 _PLAIN_QUEUE = re.compile(r"[^*?\[\]!&|@\s]{1,64}\Z")
-_PRIORITY = re.compile(rb"\s*<JAT_prio>[0-9.]{1,20}</JAT_prio>")
+_PRIORITY = re.compile(rb"<JAT_prio>[0-9.]{1,20}</JAT_prio>")
 _ATTRIBUTES = re.compile(rb"""\s+state=["'](\w{1,20})["']\s*>""")
 _ONCE = frozenset(
     {

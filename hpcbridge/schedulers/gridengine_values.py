@@ -30,6 +30,10 @@ _DURATION = re.compile(r"(?:(?:(\d{0,9}):)?(\d{0,9}):)?(\d{1,12})(?:\.\d{1,9})?\
 _SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?([kKmMgGtTpP]?)[bB]?\Z", re.ASCII)
 _COUNT = re.compile(r"(\d{1,12})(?:\.0{1,9})?\Z", re.ASCII)
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});|%lt;")
+_SHORT = 256
+"""Texts up to here are remembered: most stand in many records."""
+_LONGEST = 1 << 17
+"""More of a text is not looked at: no value but a stranger's is so long."""
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
@@ -96,16 +100,23 @@ def parse_number(text: str) -> int:
     return int(match.group(1))
 
 
-@lru_cache(maxsize=65536)
 def plain_text(raw: bytes) -> str:
     """Text of an element. Nothing is expanded but the five entities, numbers, and `%lt;`: so Grid Engine spells `<` (8.1.9/zoo job 25)."""
+    return _short_text(raw) if len(raw) <= _SHORT else _decoded(raw[:_LONGEST])
+
+
+@lru_cache(maxsize=65536)
+def _short_text(raw: bytes) -> str:
+    return _decoded(raw)
+
+
+def _decoded(raw: bytes) -> str:
     text = raw.decode("utf-8", "surrogateescape").strip()
     if "&" in text or "%" in text:
         return _ENTITY.sub(lambda match: "<" if match.group() == "%lt;" else html.unescape(match.group()), text)
     return text
 
 
-@lru_cache(maxsize=65536)
 def word_or_none(text: str, limit: int = 64) -> str | None:
     """A short text made harmless, None where it says that there is none."""
     return None if text in _NONE else escape_text(text, limit=limit)
