@@ -98,7 +98,8 @@ class TorqueScheduler(Scheduler):
             reads, problems = self._jobs_of(report, before=self._read, now=now)
             answer = _answer(report, reads, problems)
             self._read = now
-            if all(problem.kind is ProblemKind.UNKNOWN_STATE for problem in answer.problems):
+            unread = any(problem.kind is not ProblemKind.UNKNOWN_STATE for problem in answer.problems)
+            if not unread and all(read.known or not read.job.gpus for read in now.values()):
                 held = _gpus_by_node(now.values())
         finally:
             self._gpus_held = held

@@ -220,6 +220,8 @@ def test_gpus_in_use_need_a_whole_report_of_jobs() -> None:
     assert used() == 2
     scheduler.jobs(report("jobs", document(job_xml(inside=holds), job_xml("8", inside="<ctime>9</ctime>"))))
     assert used() is None
+    scheduler.jobs(report("jobs", document(job_xml(inside=holds), job_xml("8", "Z", inside=holds))))
+    assert used() is None
     scheduler.jobs(report("jobs", ""))
     assert used() == 0
     with pytest.raises(ScriptFailed):
