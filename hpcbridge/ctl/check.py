@@ -20,7 +20,7 @@ from hpcbridge.identity.certificates import read_certificate, verify_issued, ver
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.sources import QUERIES, missing_scripts, open_source
+from hpcbridge.schedulers.sources import QUERIES, asks_pyslurm, has_scripts, missing_scripts, open_source
 from hpcbridge.wire.client import Endpoint, LedgerClient, endpoints_of
 from hpcbridge.wire.generated import ledger_pb2
 
@@ -131,11 +131,13 @@ def _ask_scheduler(config: AgentConfig) -> str:
 
 
 def _check_scripts(config: AgentConfig) -> str:
-    name = config.scheduler.name
-    directory = config.scheduler.scripts / name
+    if not has_scripts(config.scheduler):
+        return f"none needed: this machine is the cluster, its jobs are processes of {', '.join(config.scheduler.owners)}"
+    directory = config.scheduler.scripts / config.scheduler.name
     if missing := missing_scripts(config.scheduler):
         raise ConfigError(f"{directory}: no script {', '.join(missing)}", hint="check [scheduler] scripts in the configuration")
-    return f"{', '.join(QUERIES)} in {directory}"
+    first = "; pyslurm is asked first" if asks_pyslurm(config.scheduler) else ""
+    return f"{', '.join(QUERIES)} in {directory}{first}"
 
 
 def _check_identity(config: AgentConfig) -> str:

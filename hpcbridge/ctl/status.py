@@ -24,6 +24,8 @@ _OLD_SPOOL_MS = 10 * 60_000
 _NEARLY_FULL = 0.8
 _SMALL_SHARE = 0.001
 _SHORT_CERTIFICATE_MS = 3_600_000
+_ASKED_WHEN_NEEDED = ("ended", "ended_fallback")
+"""Queries that are asked only when a job has vanished."""
 _NEED_THE_LEDGER = ("gateway", "listener", "renewal")
 """Workers that cannot do their work without a connection: said once, not once for each."""
 _QUERY_COLUMNS = (
@@ -209,7 +211,7 @@ def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:
             yield Finding(
                 what=f"query {query['name']} fails: {query['last_error']}", todo="what was known stays as it is; hpcbridgectl check"
             )
-        elif last_at is not None and at - last_at > _OLD_REPORT_MS:
+        elif last_at is not None and at - last_at > _OLD_REPORT_MS and query["name"] not in _ASKED_WHEN_NEEDED:
             yield Finding(what=f"query {query['name']} gave its last report {ago(last_at, at)}", todo="journalctl -u hpcbridged")
 
 
@@ -237,11 +239,17 @@ def _query_row(query: Json, at: Instant) -> tuple[Any, ...]:
         ago(_instant(query.get("last_report_at")), at),
         NOTHING if took is None else f"{took} ms",
         _percent(query.get("cpu_share")),
-        duration(_whole(query.get("next_interval_seconds") or query.get("interval_seconds"))),
+        _every(query),
         query["records"],
         query["problems"],
         _remark(query),
     )
+
+
+def _every(query: Json) -> str:
+    if query["name"] in _ASKED_WHEN_NEEDED and not query.get("stretched"):
+        return "if needed"
+    return duration(_whole(query.get("next_interval_seconds") or query.get("interval_seconds")))
 
 
 def _remark(query: Json) -> str | None:

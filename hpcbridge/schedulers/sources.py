@@ -5,16 +5,24 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from hpcbridge.model.quantities import Instant
+from hpcbridge.schedulers.local import LocalSource
 from hpcbridge.schedulers.pyslurm_source import PyslurmSource
 from hpcbridge.schedulers.report import Source
 from hpcbridge.schedulers.scripts import ScriptRunner
 
 QUERIES = ("about", "jobs", "ended", "nodes", "queues")
 """What every scheduler is asked; `ended_fallback` and `cost` exist where a scheduler has them."""
+
+
+def wall_clock() -> Instant:
+    """Now."""
+    return time.time_ns() // 1_000_000
 
 
 class SourceSettings(Protocol):
@@ -49,8 +57,10 @@ class SourceSettings(Protocol):
         """"auto", "yes" or "no"."""
 
 
-def open_source(settings: SourceSettings) -> Source:
+def open_source(settings: SourceSettings, *, clock: Callable[[], Instant] = wall_clock) -> Source:
     """The source that answers for this scheduler; nothing is asked or started before its first `run`."""
+    if not has_scripts(settings):
+        return LocalSource(owners=settings.owners, clock=clock)
     scripts = ScriptRunner(
         settings.scripts,
         scheduler=settings.name,
@@ -68,6 +78,11 @@ def open_source(settings: SourceSettings) -> Source:
     )
 
 
+def has_scripts(settings: SourceSettings) -> bool:
+    """False where this machine itself is the cluster and no command is run."""
+    return settings.name != "local"
+
+
 def asks_pyslurm(settings: SourceSettings) -> bool:
     """True if pyslurm is asked before the scripts: where the configuration says so or, if it leaves that open, where it is installed."""
     if settings.name != "slurm" or settings.pyslurm == "no":
@@ -76,5 +91,7 @@ def asks_pyslurm(settings: SourceSettings) -> bool:
 
 
 def missing_scripts(settings: SourceSettings) -> tuple[str, ...]:
-    """Names of the queries that every scheduler is asked and that have no script."""
+    """Names of the queries that every scheduler is asked and that lack a script."""
+    if not has_scripts(settings):
+        return ()
     return tuple(query for query in QUERIES if not (settings.scripts / settings.name / query).is_file())

@@ -189,6 +189,16 @@ def test_a_second_way_to_accounting_that_is_shut_is_no_trouble_while_the_first_a
     assert len(list(findings(facts, at))) == 2
 
 
+def test_accounting_that_nobody_had_to_ask_for_long_is_no_trouble(ctl: Callable[..., Result], handlers: Handlers) -> None:
+    facts = ctl_daemon.status(now())
+    query = {**facts["scheduler"]["queries"][0], "name": "ended", "interval_seconds": 5.0, "next_interval_seconds": 5.0}
+    facts["scheduler"]["queries"].append({**query, "last_report_at": format_instant(now() - 3_600_000)})
+    handlers["status"] = lambda _: facts
+    shown = ctl("status").stdout
+    assert shown.startswith("hpcbridged is all right.")
+    assert "if needed" in next(line for line in shown.splitlines() if line.startswith("ended"))
+
+
 def test_a_missing_connection_is_said_once() -> None:
     at = 1_795_349_592_000
     facts = ctl_daemon.status(at)
