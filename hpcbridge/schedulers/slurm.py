@@ -47,6 +47,7 @@ _SETTING = re.compile(r"(\w+)\s*= (.*)")
 _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
 _UNKNOWN_ID = re.compile(r"Invalid job id specified|Job \S+ not found")
 _RAW_ID = re.compile(r"JobId=(\d{1,10})", re.ASCII)
+_MEMBER = re.compile(r"JobId=\d{1,10} ArrayJobId=(\d{1,10}) ArrayTaskId=(\d{1,10}) ", re.ASCII)
 _STEP = re.compile(r"\d{1,10}(?:[_+]\d{1,10})?\.(?:batch|extern|interactive|\d{1,10})\Z", re.ASCII)
 _NODE_NAME = re.compile(r"NodeName=(\S{1,255})")
 _QUEUE_NAME = re.compile(r"PartitionName=(\S{1,255})")
@@ -223,14 +224,14 @@ class SlurmScheduler(Scheduler):
             continues, cut = cut, lacks_owner(record)
             if continues:
                 error = ValueError("continues a record with a newline in its name")
-                problems.append(quarantined(report.query, error, line=number, subject=raw_id))
+                problems.append(quarantined(report.query, error, line=number, subject=_member_id(record) or raw_id))
                 continue
             try:
                 read = job_from_scontrol(self._cluster, record, utc=says_utc(report))
                 answered.add(_question(read[0], raw_id, job_ids))
             except ValueError as error:
-                problems.append(quarantined(report.query, error, line=number, subject=raw_id))
-                answered.update({raw_id} & set(job_ids))
+                problems.append(quarantined(report.query, error, line=number, subject=_member_id(record) or raw_id))
+                answered.update({_member_id(record) or raw_id, raw_id} & set(job_ids))
             else:
                 reads.append((number, read[0].job_id, read))
         if job_ids and len(answered) + unknown > len(set(job_ids)):
@@ -311,6 +312,12 @@ def _answer(report: Report, reads: Sequence[tuple[int, str, JobRead]], problems:
 def _first(pattern: re.Pattern[str], record: str) -> str:
     match = pattern.match(record)
     return match.group(1) if match else ""
+
+
+def _member_id(record: str) -> str:
+    """A member of an array by the id that people type."""
+    match = _MEMBER.match(record)
+    return f"{match.group(1)}_{match.group(2)}" if match else ""
 
 
 def _question(job: Job, raw_id: str, job_ids: Sequence[str]) -> str:

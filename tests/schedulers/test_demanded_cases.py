@@ -29,13 +29,10 @@ CANNOT: Mapping[tuple[str, str], str] = {
     ("local", "array"): LOCAL,
     ("local", "timed out"): LOCAL,
     ("local", "cancelled"): "who ended a process is not to be seen from outside",
-    ("local", "done"): "how a process ended is told to its parent alone",
-    ("local", "failed"): "how a process ended is told to its parent alone",
     ("local", "GPU"): "which process holds a GPU is known to its driver alone",
     ("local", "node down"): "a host that is down asks nobody",
+    ("local", "node full"): "no core of a host is anybody's, so none is held",
     ("local", "node draining"): "a host has no administrator's state",
-    ("local", "server down"): "there is no server",
-    ("local", "cut-off output"): "nothing is printed: the facts come from the kernel",
 }
 
 
