@@ -57,6 +57,7 @@ def main() -> int:
         _say(answers, {"hello": None, "error": why})
         return 1
     version = str(pyslurm.__version__)
+    _watch_exit_codes()
     _say(answers, {"hello": version})
     for line in sys.stdin.buffer:
         _answer(pyslurm, version, json.loads(line), answers)
@@ -72,6 +73,26 @@ def _load() -> tuple[ModuleType | None, str]:
     if not hasattr(getattr(pyslurm, "Jobs", None), "load") or not hasattr(pyslurm, "__version__"):
         return None, "it has no Jobs.load(), so it is older than 23.2"
     return pyslurm, ""
+
+
+_wait_statuses: list[int] = []
+"""What pyslurm computed exit codes from since this was last emptied."""
+
+
+def _watch_exit_codes() -> None:
+    """Notes what pyslurm computes exit codes from: it takes 128 off those from 128 on (24.11, `_get_exit_code` of its utils), so 9 may be
+    137. Where it does that in another way nothing is noted, and nothing is lost but the exact code.
+    """
+    module = sys.modules.get("pyslurm.core.job.job")
+    compute = getattr(module, "_get_exit_code", None)
+    if module is None or compute is None:
+        return
+
+    def watched(status: int) -> object:
+        _wait_statuses.append(status)
+        return compute(status)
+
+    setattr(module, compute.__name__, watched)
 
 
 def _answer(pyslurm: ModuleType, version: str, request: Mapping[str, Any], answers: IO[bytes]) -> None:
@@ -106,6 +127,9 @@ def _job_records(jobs: Iterable[Any]) -> Iterator[Record]:
     owners: dict[object, str | None] = {}
     for job in jobs:
         facts = _facts_of(job, _JOB)
+        _wait_statuses.clear()
+        if "exit_code" in _facts_of(job, ("exit_code",)) and _wait_statuses:
+            facts["wait_status"] = _wait_statuses[-1]
         uid = facts.get("user_id")
         if uid not in owners:  # a look-up in the user database for each job would be slow
             owners[uid] = _facts_of(job, ("user_name",)).get("user_name")

@@ -5,7 +5,7 @@
 pyslurm says some things less exactly than squeue, and what it does not say is unknown here:
 
 * member 0 of an array and component 0 of a heterogeneous job have no number, which is how they are told from all others;
-* an exit code from 128 on comes as the rest above 128, so only the code of what COMPLETED and a signal are believed;
+* an exit code from 128 on comes as the rest above 128, so without the wait status itself only the code of what COMPLETED is believed;
 * GPUs are known where they were asked for per node; else there are none only on nodes, or in queues, that have none;
 * memory is what was asked for, and a job, account or queue with the name `None` has no name.
 """
@@ -137,8 +137,7 @@ def _answer(report: Report, records: Sequence[Facts], read: Callable[[Facts, int
 def _job_from(cluster: str, facts: Facts, run_time: int | None, *, without_gpus: bool) -> JobRead:
     resources = {key: text for key, text in (("cpu", _text(facts, "cpus")), ("mem", _text(facts, "memory"))) if text}
     per_node = ",".join(_gres_of(facts))
-    native_state, signal = _text(facts, "state"), _text(facts, "exit_code_signal")
-    code = _text(facts, "exit_code") if native_state == "COMPLETED" or signal not in {"", "0"} else ""
+    native_state = _text(facts, "state")
     limit = _count(facts, "time_limit")
     submitted = _text(facts, "submit_time")
     if not submitted:
@@ -163,10 +162,17 @@ def _job_from(cluster: str, facts: Facts, run_time: int | None, *, without_gpus:
         resources=resources,
         requested=(per_node, "", ""),
         requested_whole=bool(per_node) or without_gpus,
-        exit_text=f"{code}:{signal}" if code else "",
+        exit_text=_exit_text(facts, native_state),
         restarts=_count(facts, "requeue_count"),
         utc=False,
     )
+
+
+def _exit_text(facts: Facts, native_state: str) -> str:
+    """As squeue prints it: a wait status, or code and signal, empty where the code may be another one."""
+    status, code, signal = (_text(facts, key) for key in ("wait_status", "exit_code", "exit_code_signal"))
+    believed = native_state == "COMPLETED" or signal not in {"", "0"}
+    return status or (f"{code}:{signal}" if code and signal and believed else "")
 
 
 def _id_of(facts: Facts) -> str:

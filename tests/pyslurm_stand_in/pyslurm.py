@@ -14,7 +14,9 @@ import gzip
 import json
 import os
 import subprocess
+import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,19 @@ __version__ = os.environ.get("PYSLURM_VERSION", "24.11.0")
 _DATA = Path(os.environ.get("PYSLURM_DATA", Path(__file__).parents[1] / "schedulers" / "data" / "pyslurm-24.11"))
 _DOES = os.environ.get("PYSLURM_DOES", "")
 _NOT_UTF8 = {"name": b"bad\xff\xfeutf8", "comment": b"\xc3\x28 latin1 \xe9"}
+
+_COMPUTES = types.ModuleType("pyslurm.core.job.job")
+
+
+def _get_exit_code(status: int) -> tuple[int, int]:
+    """As pyslurm does it: of a code from 128 on, the rest."""
+    code, number = (0, status & 0x7F) if status & 0x7F else (status >> 8, 0)
+    return (code - 128 if code >= 128 else code), number
+
+
+if _DOES == "computes":
+    _COMPUTES._get_exit_code = _get_exit_code  # type: ignore[attr-defined]
+    sys.modules[_COMPUTES.__name__] = _COMPUTES
 
 if _DOES == "no_slurm_conf":
     raise RuntimeError("slurm_init: Unable to process configuration file")
@@ -44,6 +59,8 @@ class _Thing:
         facts: dict[str, Any] = object.__getattribute__(self, "_facts")
         if name not in facts:
             raise AttributeError(name)
+        if name == "exit_code" and "status" in facts and _DOES == "computes":
+            return sys.modules[_COMPUTES.__name__]._get_exit_code(facts["status"])[0]
         if isinstance(facts[name], bytes):
             return facts[name].decode()
         if facts[name] == {"no such user": True}:

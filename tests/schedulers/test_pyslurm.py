@@ -211,6 +211,19 @@ def test_what_a_job_may_say(tmp_path: Path, world: World, changes: dict[str, Any
     assert {field: getattr(job, field) for field in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "signal_"), [(137 << 8, 137, None), (9 << 8, 9, None), (11, None, 11), (0xFFFFFFFE, None, None)]
+)
+def test_an_exit_code_is_known_where_pyslurm_can_be_watched_computing_it(
+    tmp_path: Path, world: World, status: int, code: int | None, signal_: int | None
+) -> None:
+    data = _data(tmp_path, {"12": {"state": "FAILED", "exit_code": 9, "status": status}})
+    for does, expected in (("computes", (code, signal_)), ("", (None, None))):
+        source = world.source(environment={**data, "PYSLURM_DOES": does})
+        (job,) = [job for job in SlurmScheduler("ci").jobs(source.run("jobs")).records if job.job_id == "12"]
+        assert (job.exit_code, job.exit_signal) == expected
+
+
 @pytest.mark.parametrize("changes", [{"cpus": "many"}, {"submit_time": None}, {"exit_code_signal": 400, "state": "FAILED"}, {"cpus": -1}])
 def test_a_job_that_cannot_be_true_is_kept_out_alone(tmp_path: Path, world: World, changes: dict[str, Any]) -> None:
     source = world.source(environment=_data(tmp_path, {"12": changes}))
