@@ -12,20 +12,24 @@ export PIP_ROOT_USER_ACTION := ignore
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## a private Slurm, a ledger and a daemon on this machine, and a job's way through them (KEEP=1 leaves it up)
-	@tests/demo/prepare
+SCHEDULER ?= slurm
+
+demo: ## a job's way through all parts; SCHEDULER=slurm (the default), gridengine, local (no root) or existing; KEEP=1 leaves it up
+	@tests/demo/prepare "$(SCHEDULER)"
 	@$(MAKE) --no-print-directory $(VENV)/ready
-	@$(BIN)/python -m tests.demo.run
+	@$(BIN)/python -m tests.demo.run "$(SCHEDULER)"
 
 test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare slurm
 	@tests/prepare gridengine
+	@tests/prepare task-spooler
 	$(BIN)/pytest -q -m "not full"
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare slurm
 	@tests/prepare newer-slurm
 	@tests/prepare gridengine
+	@tests/prepare task-spooler
 	$(BIN)/pytest -q --timeout=14400
 
 lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date

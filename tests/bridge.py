@@ -64,6 +64,7 @@ timeout_seconds = 15
 
 [publish]
 mode = "{publish}"
+owners = {publish_owners}
 
 [[ledger]]
 address = "{ledger}"
@@ -96,7 +97,7 @@ class Bridge:
 
     def __init__(self, directory: Path, *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts",
                  environment: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, cluster: str = "north",
-                 publish: str = "full", interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
+                 publish: str = "full", publish_owners: Sequence[str] = (), interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
         self._scheduler = scheduler
@@ -104,6 +105,7 @@ class Bridge:
         self._scripts = scripts
         self._environment = dict(environment or {})
         self._publish = publish
+        self._publish_owners = list(publish_owners)
         self._interval = interval
         ledger, enrolment, measured = free_ports(3)
         self.metrics_address = f"127.0.0.1:{measured}" if metrics else ""
@@ -140,6 +142,7 @@ class Bridge:
                 scripts=self._scripts,
                 environment="\n".join(f"{name} = {json.dumps(value)}" for name, value in self._environment.items()),
                 publish=self._publish,
+                publish_owners=json.dumps(self._publish_owners),
                 ledger=self.ledger_address,
                 interval=self._interval,
                 socket=self.socket,

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo without a scheduler and without root: this machine is the cluster, your sessions are its jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.bridge import Bridge
+from tests.demo.scene import Scene, Wanted
+
+
+class LocalScene(Scene):
+    """Each job is a process in a session of its own (setsid) that calls itself by the job's name."""
+
+    title = "No scheduler: this machine is the one node, and each session of yours counts as a job"
+    submitting = "Jobs are started in sessions of their own, with setsid. Nothing waits here: what is started runs"
+    submit_command = "setsid"
+    while_the_last_runs = "The last job still runs"
+    seconds_for_all_ends = 120.0
+    jobs = (
+        Wanted("succeeds", "sleep 6", (), "COMPLETED", exit_code=0),
+        Wanted("fails", "sleep 4; exit 3", (), "FAILED", exit_code=3),
+        # Who sent a signal is not to be seen: what ended by one failed.
+        Wanted("is-killed", "sleep 600", (), "FAILED", cancelled_by_us=True, exit_signal=signal.SIGTERM),
+        Wanted("takes-longer", "sleep 15", (), "COMPLETED", exit_code=0),
+    )
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def overview(self) -> str:
+        """The host and its load."""
+        return subprocess.run(["uptime"], capture_output=True, text=True, check=False).stdout or os.uname().nodename
+
+    def bridge(self) -> Bridge:
+        """A bridge that watches the sessions of who runs this."""
+        return Bridge(self._directory, scheduler="local", settings={"owners": [pwd.getpwuid(os.getuid()).pw_name]})
+
+    def submit(self, job: Wanted) -> str:
+        """Starts it. It stays a zombie until `close`, so that on every kernel its exit status can be seen."""
+        script = self._directory / "jobs" / job.name
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\n{job.command}\n")
+        script.chmod(0o755)
+        process = subprocess.Popen([script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        self._started[str(process.pid)] = process
+        return str(process.pid)
+
+    def cancel(self, job_id: str) -> None:
+        """Ends the session."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(job_id), signal.SIGTERM)
+
+    def a_job_to_try(self) -> str:
+        """Any session of one's own."""
+        return "setsid sleep 10"
+
+    def close(self) -> None:
+        """Ends what still runs of the jobs."""
+        for job_id, process in self._started.items():
+            self.cancel(job_id)
+            process.wait()

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the demo needs of a scheduler, and the jobs it plays with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tests.bridge import Bridge
+
+
+class SceneMissing(RuntimeError):
+    """This machine cannot play the demo with this scheduler, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job of the demo and how it must end; `members` counts the records of an array that end."""
+
+    name: str
+    command: str
+    arguments: tuple[str, ...]
+    outcome: str
+    members: int = 1
+    cancelled_by_us: bool = False
+    exit_code: int | None = None
+    exit_signal: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """What is special about it, to be printed after the submitting command."""
+        return " ".join(self.arguments)
+
+    def ends_so(self, job: Mapping[str, Any]) -> bool:
+        """True if the record of an end says what was to happen; codes count where this job names one."""
+        return (
+            job["outcome"] == self.outcome and self.exit_code in (None, job["exit_code"]) and self.exit_signal in (None, job["exit_signal"])
+        )
+
+
+class Scene(Protocol):
+    """One scheduler, running: the demo submits to it and cancels, hpcbridge asks it like any other."""
+
+    title: str
+    """What was started, or found."""
+    submitting: str
+    submit_command: str
+    jobs: Sequence[Wanted]
+    while_the_last_runs: str
+    seconds_for_all_ends: float
+
+    def overview(self) -> str:
+        """What the scheduler itself says of its nodes."""
+
+    def bridge(self) -> Bridge:
+        """A bridge that is configured for this scheduler, not started."""
+
+    def submit(self, job: Wanted) -> str:
+        """Submits a job and returns its id."""
+
+    def cancel(self, job_id: str) -> None:
+        """Cancels a job."""
+
+    def a_job_to_try(self) -> str:
+        """A command with which a person submits one more."""
+
+    def close(self) -> None:
+        """Ends what this scene started, and its jobs."""
