@@ -56,7 +56,6 @@ class PyslurmSource(Source):
         environment: Mapping[str, str],
         timeout_seconds: float,
         max_bytes: int,
-        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._fallback = fallback
         self._argv = (python, "-m", "hpcbridge.schedulers.pyslurm_child")
@@ -64,7 +63,6 @@ class PyslurmSource(Source):
         self._environment = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", "SLURM_BITSTR_LEN": "0", **environment}
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
-        self._retry_seconds = retry_seconds
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._release: str | None = None
@@ -139,7 +137,7 @@ class PyslurmSource(Source):
         return self._child
 
     def _rest(self, failure: _ChildFailed) -> None:
-        self._resting_until = time.monotonic() + (min(ERROR_SECONDS, self._retry_seconds) if failure.alive else self._retry_seconds)
+        self._resting_until = time.monotonic() + (ERROR_SECONDS if failure.alive else RETRY_SECONDS)
         if failure.reason not in self._said:
             self._said.add(failure.reason)
             logger.warning("pyslurm is not used, the scripts answer reason=%s detail=%s", failure.reason, escape_text(str(failure)))
