@@ -24,7 +24,7 @@ from hpcbridge.model.jobs import Job, JobState, Outcome, Phase
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.findings import failed, jobs_by_queue, quarantined, stderr_of, total_of, unknown_state, zone_of
-from hpcbridge.schedulers.gridengine_accounting import Block, blocks_of, id_of, runs_from, submit_of
+from hpcbridge.schedulers.gridengine_accounting import Block, blocks_of, end_time_of, id_of, runs_from, submit_of
 from hpcbridge.schedulers.gridengine_jobs import Counting, Part, fingerprint, job_from, parts_from, subject_of
 from hpcbridge.schedulers.gridengine_listing import Instance, Listing
 from hpcbridge.schedulers.gridengine_nodes import Held, HostRead, host_from, hosts_of, name_in, node_from
@@ -144,16 +144,17 @@ class GridEngineScheduler(Scheduler):
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=block.line, subject=block.asked))
         jobs: list[Job] = []
+        ends: list[Instant] = []
         for (job_id, _), blocks in runs.items():
             try:
                 jobs.append(runs_from(self._cluster, blocks, zone))
+                ends.extend(moment for block in blocks if (moment := end_time_of(block.fields, zone)) is not None)
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=blocks[0].line, subject=job_id))
         if not jobs and not problems and not unknown:
             raise failed(report)
         problems.sort(key=lambda problem: problem.line or 0)
-        until = max((job.ended_at for job in jobs if job.ended_at is not None), default=None)
-        return Answer(records=tuple(jobs), problems=tuple(problems), recorded_until=until)
+        return Answer(records=tuple(jobs), problems=tuple(problems), recorded_until=max(ends, default=None))
 
     def nodes(self, report: Report) -> Answer[Node]:
         """Every host but `global`. Two records of one name contradict each other: both are kept out."""

@@ -14,7 +14,8 @@ the record is there, and a job that began and ended between two polls is found b
   up): the job went back to the queue, so such a record is not an end. It counts as a restart where the job had run.
 * Records of one submit time are runs of one job, in the order of the file. `qsub_time` stays as it was when a job is rescheduled; another
   submit time is another job that got the number again after 9,999,999. Without `accounting_summary` a parallel job has a record for each
-  task of its slaves too: the job's own began first and ended last. Where neither can be told, the job is kept out.
+  task of its slaves too: Univa names those tasks (`pe_taskid`), elsewhere the job's own is the one that began first and ended last. Where
+  that cannot be told, the job is kept out.
 * A job that was deleted while it waited has no record: CANCELLED (`unrecorded`) only if it was seen waiting in the last report and the
   accounting tells of later ends, else UNDETERMINED. A record that rotation took away is no proof of anything.
 
@@ -88,11 +89,12 @@ def blocks_of(lines: Sequence[str]) -> Iterator[Block | tuple[int, str, str]]:
 
 def runs_from(cluster: str, blocks: Sequence[Block], zone: datetime.tzinfo) -> Job:
     """What became of one job, from its records of one submit time, in the order of the file."""
-    jobs = [_job(cluster, block.fields, zone) for block in blocks]
+    own = [block for block in blocks if word_or_none(block.fields.get("pe_taskid", "").strip()) is None] or blocks
+    jobs = [_job(cluster, block.fields, zone) for block in own]
     if len({(job.owner, job.name) for job in jobs}) > 1:
         raise ValueError("records of one job contradict each other")
     last = _last([job for job in jobs if job.state.ended]) or jobs[-1]
-    again = sum(_code(block.fields)[0] in AGAIN for block in blocks)
+    again = sum(_code(block.fields)[0] in AGAIN for block in own)
     job = dataclasses.replace(last, restarts=again or None)
     validate_job(job)
     return job
@@ -104,6 +106,11 @@ def id_of(fields: Mapping[str, str]) -> str:
     if not _NUMBER.match(number) or not (task == "undefined" or _NUMBER.match(task)):
         raise ValueError(f"{number[:20]!r}.{task[:20]!r} is not a job id")
     return number if task == "undefined" else f"{number}.{task}"
+
+
+def end_time_of(fields: Mapping[str, str], zone: datetime.tzinfo) -> int | None:
+    """When the run it tells of was over, whether the job ended by that or not."""
+    return parse_time(fields["end_time"].strip(), zone)
 
 
 def submit_of(fields: Mapping[str, str], zone: datetime.tzinfo) -> int | None:

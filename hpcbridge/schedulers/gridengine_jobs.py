@@ -27,6 +27,7 @@ from hpcbridge.schedulers.gridengine_values import (
     parse_limit,
     parse_memory,
     parse_number,
+    parse_requested,
     plain_text,
     short_name,
     split_instance,
@@ -143,7 +144,7 @@ def _part_from(region: bytes, instance: tuple[str, str] | None) -> Part:
         started=texts.get(b"JAT_start_time", ""),
         queues=tuple(queues),
         requested=b"full_job_name" in texts or bool(requests),
-        gpus=tuple((name, parse_number(requests[name])) for name in sorted(GPU_COMPLEXES & requests.keys())),
+        gpus=tuple((name, parse_requested(requests[name])) for name in sorted(GPU_COMPLEXES & requests.keys())),
         memory=_memory(requests),
         limit_seconds=parse_limit(requests["h_rt"]) if "h_rt" in requests else None,
     )

@@ -80,6 +80,8 @@ def host_from(position: int, region: bytes) -> HostRead | None:
     left = _gpus_left(_RESOURCE.findall(rest))
     values: dict[str, str] = {}
     for key, word, raw in leaves_of(_RESOURCE.sub(b"", rest)):
+        if key == b"resourcevalue":
+            continue
         if key != b"hostvalue" or word in values:
             raise ValueError(f"{key.decode()} {word[:40]!r} is out of place in a host")
         values[word] = plain_text(raw)

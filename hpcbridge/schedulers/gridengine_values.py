@@ -26,8 +26,9 @@ _CTIME = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d(?
 _AMERICAN = re.compile(r"(\d\d)/(\d\d)/([12]\d{3}) (\d\d:\d\d:\d\d(?:\.\d{1,9})?)\Z", re.ASCII)
 _MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6, "Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_DURATION = re.compile(r"(?:(?:(\d{0,9}):)?(\d{0,9}):)?(\d{1,12})(?:\.\d{1,9})?\Z", re.ASCII)
+_DURATION = re.compile(r"(?:(?:(\d{0,9}):)?(\d{0,9}):)?(\d{0,12})(?:\.\d{1,9})?\Z", re.ASCII)
 _SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))?([kKmMgGtTpP]?)[bB]?\Z", re.ASCII)
+_REQUESTED = re.compile(r"(\d{1,9})(?:\.0{1,9})?(?:\([^()]{0,256}\))?\Z", re.ASCII)
 _COUNT = re.compile(r"(\d{1,12})(?:\.0{1,9})?\Z", re.ASCII)
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});|%lt;")
 _SHORT = 256
@@ -97,6 +98,15 @@ def parse_number(text: str) -> int:
     match = _COUNT.match(text)
     if not match:
         raise ValueError(f"{text[:40]!r} is not a count")
+    return int(match.group(1))
+
+
+@lru_cache(maxsize=4096)
+def parse_requested(text: str) -> int:
+    """A number of things that was requested; Univa's releases may name them after it, `2(0 1)`."""
+    match = _REQUESTED.match(text)
+    if not match:
+        raise ValueError(f"{text[:40]!r} is not a number of things")
     return int(match.group(1))
 
 

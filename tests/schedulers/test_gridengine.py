@@ -205,6 +205,14 @@ def test_two_ends_of_one_run_that_differ_are_kept_out(scheduler: GridEngineSched
         assert [problem.subject for problem in answered.problems] == ["7"]
 
 
+def test_records_of_tasks_of_slaves_do_not_speak_for_the_job(scheduler: GridEngineScheduler) -> None:
+    slave = record(granted_pe="mpi", slots="4", pe_taskid="1.n2", exit_status="1")
+    own = record(granted_pe="mpi", slots="4", pe_taskid="NONE")
+    for out in (slave + own, own + slave):
+        answered = scheduler.ended(report("ended", out), ())
+        assert [(job.outcome, job.nodes) for job in answered.records] == [(Outcome.COMPLETED, ())]
+
+
 def test_an_id_without_a_record_is_an_answer_and_every_other_failure_is_none(scheduler: GridEngineScheduler) -> None:
     unknown = b"error: job id 8 not found\n"
     both = answer("7", record()) + answer("8", status=1)
@@ -412,14 +420,16 @@ def test_ranges_are_counted(scheduler: GridEngineScheduler, tasks: str, count: i
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7200", 7200), ("168:00:00", 604_800), ("0:30:0", 1800), ("00:30:00", 1800), (":30:", None), ("INFINITY", None), ("NONE", None)],
+    [("7200", 7200), ("168:00:00", 604_800), ("0:30:0", 1800), (":30:", 1800), ("1::", 3600), ("INFINITY", None), ("NONE", None)],
 )
 def test_limits(text: str, seconds: int | None) -> None:
-    if text == ":30:":
-        with pytest.raises(ValueError, match="duration"):
-            parse_limit(text)
-    else:
-        assert parse_limit(text) == seconds
+    assert parse_limit(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["1:2:3:4", "-1", "1e9", "1h", "٣"])
+def test_what_is_no_limit_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_limit(text)
 
 
 @pytest.mark.parametrize(
