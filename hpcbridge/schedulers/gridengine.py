@@ -41,6 +41,9 @@ _NOT_FOUND = re.compile(r"error: job (?:id|name) \S{1,200} not found|error: job-
 _NO_QUEUES = re.compile(r"no cqueue list defined")
 _ASKED = re.compile(r"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})?\Z", re.ASCII)
 _REFUSED = re.compile(rb"^end [0-9a-f]{8} \S{1,128} [1-9]\d{0,2}$", re.MULTILINE)
+_UNKNOWN_JOBS = re.compile(
+    rb"\s*(?:<\?xml [^<>]*\?>\s*)?<unknown_jobs(?: [^<>]*)?>(?:\s*<ST_name>[^<>]*</ST_name>|\s*</?element>)*\s*</unknown_jobs>\s*\Z"
+)
 _MAX_USES = 4
 """A list of jobs serves so many reports of nodes: then it is old news, and what the nodes say of themselves counts."""
 
@@ -96,6 +99,8 @@ class GridEngineScheduler(Scheduler):
         """Every job that waits or runs; a pending range of an array is one record."""
         self._load, self._uses = None, 0
         _check(report)
+        if _knows_none_of(report):
+            return Answer(records=())
         listing = Listing(report.stdout)
         found: dict[str, list[Part]] = {}
         lines: dict[str, int] = {}
@@ -124,6 +129,8 @@ class GridEngineScheduler(Scheduler):
 
     def ended(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
         """What accounting knows: one record for each job and submit time, the last of its runs."""
+        if report.exit_status == 0 and _knows_none_of(report):
+            return Answer(records=())
         unknown = _check_accounting(report)
         zone = zone_of(report)
         asked = frozenset(job_ids) or _asked_of(report.argv)
@@ -305,6 +312,11 @@ class GridEngineScheduler(Scheduler):
 def _check(report: Report) -> None:
     if report.exit_status != 0 or not report.stdout or report.stdout.isspace():
         raise failed(report)
+
+
+def _knows_none_of(report: Report) -> bool:
+    """True if qstat was asked for single ids (-j) and knows none of them: exit 0, and not a list of jobs that is empty."""
+    return "-j" in report.argv and _UNKNOWN_JOBS.match(report.stdout) is not None
 
 
 def _check_accounting(report: Report) -> bool:

@@ -305,6 +305,16 @@ def test_what_is_no_list_of_jobs_is_rejected_whole(scheduler: GridEngineSchedule
         scheduler.jobs(report("jobs", out))
 
 
+def test_ids_that_qstat_does_not_know_are_no_empty_list_of_jobs(scheduler: GridEngineScheduler) -> None:
+    out = "<?xml version='1.0'?>\n<unknown_jobs>\n  <ST_name>99999</ST_name>\n</unknown_jobs>\n"
+    asked = report("jobs", out, argv=("qstat", "-j", "99999", "-xml"))
+    assert scheduler.jobs(asked).records == ()
+    assert scheduler.ended(dataclasses.replace(asked, query="ended"), ("99999",)).records == ()
+    for argv in ((), ("qstat", "-u", "*", "-xml")):
+        with pytest.raises(ReportUnreadable):
+            scheduler.jobs(dataclasses.replace(asked, argv=argv))
+
+
 def test_an_empty_list_is_proven_by_its_lists(scheduler: GridEngineScheduler) -> None:
     answered = scheduler.jobs(report("jobs", qstat()))
     assert (answered.records, answered.problems) == ((), ())
