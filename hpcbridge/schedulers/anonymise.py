@@ -25,6 +25,7 @@ _UNIT = {
     "&": re.compile(r"&#?\w{1,8};|%lt;|%gt;|%amp;"),
     "\\": re.compile(r"\\u[0-9A-Fa-f]{4}|\\."),
 }
+_ESCAPED = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.")
 _CALLED = re.compile(r"[^\W_][\w-]*(?:\.[\w-]+)*")
 _PARTS = (re.compile(r"[\w-]+"), re.compile(r"[^\W_]+"))
 _FIGURE = re.compile(
@@ -40,7 +41,9 @@ _IN_NOTATION = re.compile(
     r"|(?<=\[)([A-Za-z][\w.-]*)(?==)"  # 16,[gpu01=8]
     r"|([A-Za-z][\w.-]*?)(?=\[\d)"  # UnavailableNodes:c[1-3]
     r"|([A-Za-z][\w.-]*?)(?=-gpu/)"  # node03-gpu/0
+    r"|(?<=-[UPu] )([A-Za-z][\w.,-]*)"  # -U physics -P project, in the category of qacct
 )
+_NONCE = re.compile(r"(?<![0-9A-Za-z])(?=[a-f]*[0-9])[0-9a-f]{8,32}(?![0-9A-Za-z])")
 _NUMBERED = re.compile(r"(?<=uid )\d+|(?<=gid )\d+|(?<=uid=)\d+|(?<=gid=)\d+", re.IGNORECASE)
 _QUALIFIED = re.compile(r"(?<![\w/.-])(?:\d+(?:\[\d*\])?\.)?([A-Za-z][\w-]*(?:\.[A-Za-z][\w-]*){2,})(?![\w/])")
 _HOSTS = re.compile(r"[A-Za-z][\w.-]*")
@@ -134,12 +137,12 @@ class Tokens:
             if token not in self._used and token != run and token not in VOCABULARY and token not in NEUTRAL:
                 return token
         # short words may all be taken: then any letter that nobody has, and in the end the word itself
-        free = (run[:-1] + letter for letter in (_ASCII if run[-1].isalpha() else "0123456789"))
+        free = (run[:-1] + letter for letter in (_ASCII if run[-1].isalpha() else "123456789"))
         return next((each for each in free if each not in self._used and each != run), token)
 
     def _like(self, character: str) -> str:
         if character.isdecimal() and character.isascii():
-            return self._source.choice("0123456789")
+            return self._source.choice("123456789")  # no zero: 0123 is no number of JSON
         if character.isascii():
             return self._source.choice(_ASCII)
         start, size = _POOLS.get(len(character.encode("utf-8", "surrogatepass")), (ord(character), 1))
@@ -223,8 +226,10 @@ class _Names:
         return {name: tuple(places) for name, places in found.items()}
 
     def _collect_value(self, kind: Kind, value: str, span: Span) -> None:
-        if value.strip() in NEUTRAL or (span.bare and _FIGURE.fullmatch(value)):
+        if value.strip() in NEUTRAL or (span.bare and not value.isdecimal()):
             return
+        if span.marks == "\\":
+            value = _ESCAPED.sub(" ", value)
         match kind:
             case Kind.HOST:
                 self._collect_hosts(value)
@@ -270,8 +275,8 @@ class _Names:
             return value
         if kind is not Kind.SECRET and kind is not Kind.WORD and kind is not Kind.NAME and _FIGURE.fullmatch(value.strip()):
             return value
-        if span.bare and (_FIGURE.fullmatch(value) or value.isdecimal()):
-            return value
+        if span.bare and not (value.isdecimal() and value[0] != "0" and len(value) >= _SHORT):
+            return value  # nan, 1e999: the parser has to cope with them
         new = self._replaced(kind, value, span)
         if new != value:
             self.replaced[kind.name.lower()] += 1
@@ -353,7 +358,12 @@ class _Names:
         def unknown(word: str) -> str:
             return _LETTERS.sub(lambda run: run.group() if _is_common(run.group()) else self._tokens.of(run.group(), figures=False), word)
 
-        return self._either(text, unknown)
+        pieces: list[str] = []
+        place = 0
+        for match in _NONCE.finditer(text):  # drawn by our own script, and the parser looks for it
+            pieces += [self._either(text[place : match.start()], unknown), match.group()]
+            place = match.end()
+        return "".join([*pieces, self._either(text[place:], unknown)])
 
     def _either(self, text: str, otherwise: Callable[[str], str]) -> str:
         """Known names by their own token; what stands between them, by `otherwise`."""

@@ -68,16 +68,20 @@ cluster_job job_id array_job_id array_index array_pending het_job_id het_index p
 submitted_at started_at ended_at wall_seconds walltime_limit_seconds exit_signal availability native_state open zone
 observed_at cores_total cores_used cores_available gpus_total gpus_used memory_bytes_total memory_bytes_used jobs_queued jobs_running
 max_cores max_walltime_seconds min_job_age_seconds accounting problems st_name
+id array_task_id array_tasks_waiting array_tasks_parallel heterogeneous_id heterogeneous_offset cpus num_nodes memory gres_per_node
+resource_sharing time_limit requeue_count exit_code_signal effective_cpus total_cpus allocated_cpus configured_gres allocated_gres
+allocated_tres real_memory allocated_memory max_time max_nodes max_cpus_per_node max_cpus_per_socket query pyslurm gpu cpu_ms end begin
+mem_f/t unexpanded remaining session qtime start_count end_time queue_rank
 """
 _MIXED = """
 reason partition partitions partitionname queue queues qname hard_req_queue soft_req_queue default_queue route_destinations queue_name
 nodes_spec neednodes select schedselect exec_gpus exec_vnode hard_request soft_request h_rt s_rt h_cpu s_cpu h_vmem s_vmem
-complex_values dependency depend def_hard_request clusters features_req hetjobpart nodes slots
+complex_values dependency depend def_hard_request clusters features_req hetjobpart nodes slots category state_reason gpu_queues
 """
 _HOSTS = """
 nodelist nodename nodehostname batchhost reqnodelist excnodelist schednodelist allocnode:sid exec_host exec_host2 server submit_host
 host vnode mom pbs_server hostname hostlist name server_host jobs nodelist(reason) acl_hosts submit_hosts nodeaddr_name node_name
-slurmctldhost cluster_name clustername
+slurmctldhost cluster_name clustername allocated_nodes gpu_nodes
 """
 _WORDS = """
 user username account accounts allowaccounts denyaccounts allowgroups euser egroup jb_owner job_owner owner group project department
@@ -87,13 +91,13 @@ xprojects acl_users acl_groups allowusers
 _NAMES = "jobname job_name jb_name full_job_name job_name_full name_of_job"
 _OWNERS_AT_HOSTS = "managers operators job_owner_at qinstance_name mail_users last_modified_by"
 _JOB_IDS = "job_id array_id job_array_id predecessor_jobs"
-_MESSAGES = "comment note message messages error warning text category explain ad_predecessor_jobs"
+_MESSAGES = "comment note message messages error warning text explain ad_predecessor_jobs"
 _SECRETS = "nodeaddr userid groupid uid gid mcs_label ip address"
 
 _FREE = """
 administrator_mail algorithm allocation_rule auto_user_default_project auto_user_delete_time auto_user_fshare auto_user_oticket calendar
 ckpt_list compensation_factor control_slaves cpu default_duration delegated_file_staging display_win_gui enforce_project enforce_user
-epilog exclusive execd_params execd_spool_dir finished_jobs flush_finish_sec flush_submit_sec gid_range gpu h_core h_data h_fsize h_rss
+epilog exclusive execd_params execd_spool_dir finished_jobs flush_finish_sec flush_submit_sec gid_range h_core h_data h_fsize h_rss
 h_stack halflife_decay_list halftime io iow job_is_first_task job_load_adjustments jsv_allowed_mod jsv_url load_adjustment_decay_time
 load_formula load_long load_medium load_report_time load_scaling load_sensor load_short load_thresholds load_values login_shells
 loglevel m_topology m_topology_inuse mailer max_aj_instances max_aj_tasks max_functional_jobs_to_schedule max_jobs
@@ -129,6 +133,12 @@ FIELDS: Mapping[str, Kind] = {
     for name in names.split()
 } | {
     "job_owner": Kind.OWNER_AT_HOST,
+    "mem f/t": Kind.KEEP,
+    "ncpus f/t": Kind.KEEP,
+    "ngpus f/t": Kind.KEEP,
+    "nmics f/t": Kind.KEEP,
+    "ended:name": Kind.NAME,
+    "accounting:owner": Kind.OWNER_AT_HOST,
     "slurm:name": Kind.NAME,
     "slurm:nodes": Kind.KEEP,
     "slurm:nodelist": Kind.HOST,
@@ -178,6 +188,7 @@ VOCABULARY = frozenset(
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec
     monday tuesday wednesday thursday friday saturday sunday utc gmt cet cest est edt pst pdt
     ncpus ngpus nodect ppn mpiprocs chunk amount req hard soft
+    began records wallclock utime stime io iow total
     additional allowed ambiguous argument attributes binding buffers characters complete conf conn couldn destination do exist explain
     expression ext field found following given help information instance matches matching needs non one option options output parallel
     parameters parse pe peer permitted print process reason resolve retrying sacctmgr sdiag selected show sinfo specific specification

@@ -22,6 +22,15 @@ _SETTING = re.compile(r"([ \t]*)([A-Za-z][\w./\[\]-]*)[ \t]*= ?(?!=)")
 _HEADING = re.compile(r"(Queue|Server|Node|Job Id):[ \t]*")
 _COLUMN = re.compile(r"([A-Za-z_]\w*)[ \t]+")
 _PAIR = re.compile(r"(?:(?<=[ \t])|^)([A-Za-z][\w/:.-]{0,40})=", re.MULTILINE)
+_PAIR_AFTER = re.compile(r"(?:(?<=[ ;]))([A-Za-z][\w/:.-]{0,40})=")
+_FIRST_KEY = re.compile(r"(?:JobId|NodeName|PartitionName)=")
+_ACCOUNTED = re.compile(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d;[A-Za-z];([^;\n]*);")
+_COMPLEX = re.compile(r"\S+[ \t]+\S+[ \t]+(?:INT|MEMORY|TIME|DOUBLE|BOOL|RESTRING|STRING|CSTRING|HOST)[ \t]")
+_PRETTY = re.compile(r"\{[ \t]*\n[ \t]*\"")
+_ATTRIBUTE_LINE = re.compile(r"[ \t]*\"((?:[^\"\\\n]|\\.)*)\"[ \t]*:[ \t]*(.*?)(,?)[ \t\r]*\Z")
+_STRING_LINE = re.compile(r"[ \t]*\"(.*)\"(,?)[ \t\r]*\Z")
+_STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
+_BRACKETS = re.compile(r"[ \t]*[\]}\[{]*,?[ \t\r]*\Z")
 _VALUED_BY_NAME = frozenset({"hostvalue", "queuevalue", "jobvalue", "resourcevalue"})
 
 
@@ -43,7 +52,7 @@ def spans_of(text: str, columns: frozenset[str]) -> Iterator[Span]:
     if start.startswith("<"):
         return _markup(text)
     if start.startswith("{"):
-        return _objects(text)
+        return _attributes(text) if _PRETTY.match(start) else _objects(text)
     nonce = _NONCE.match(text)
     if nonce and text.partition("\n")[0].count("|") > 3:
         return _delimited(text, nonce.group(1))
@@ -98,10 +107,54 @@ def _markup(text: str) -> Iterator[Span]:
         yield Span("markup", "", place, len(text), "&")
 
 
+def _attributes(text: str) -> Iterator[Span]:
+    """JSON with one attribute on each line, as OpenPBS prints it: what a quote or backslash in a value does ends with its line."""
+    stack: list[tuple[str, bool]] = []
+    place = 0
+    for line in text.split("\n"):
+        attribute, string = _ATTRIBUTE_LINE.match(line), _STRING_LINE.match(line)
+        if attribute:
+            key, value = attribute.group(1), attribute.group(2)
+            field = _key_field(stack) if stack else None
+            if field is not None:
+                yield Span("keys", field, place + attribute.start(1), place + attribute.end(1), "\\")
+            if value in ("{", "["):
+                stack.append((key, value == "["))
+            elif value[:1] in ("{", "["):  # on one line, as newer cJSON prints lists
+                for inner in _STRING.finditer(value):
+                    start = place + attribute.start(2)
+                    yield Span(_form_of(stack), key, start + inner.start(1), start + inner.end(1), "\\")
+            elif value:
+                yield _value_span(stack, key, value, place + attribute.start(2))
+        elif string and stack:
+            yield Span(_form_of(stack), stack[-1][0], place + string.start(1), place + string.end(1), "\\")
+        elif _BRACKETS.match(line):
+            for bracket in line:
+                if bracket in "{[":
+                    stack.append(("", bracket == "["))
+                elif bracket in "}]" and stack:
+                    stack.pop()
+        else:
+            yield Span("json", "", place, place + len(line), "\\")
+        place += len(line) + 1
+
+
+def _value_span(stack: list[tuple[str, bool]], key: str, value: str, start: int) -> Span:
+    field = "" if any(name == "Variable_List" for name, _ in stack) else key
+    if value.startswith('"'):
+        inner = len(value) - 1 - (len(value) > 1 and value.endswith('"'))
+        return Span(_form_of(stack), field, start + 1, start + 1 + inner, "\\")
+    return Span(_form_of(stack), field, start, start + len(value), "\\", bare=True)
+
+
+def _form_of(stack: list[tuple[str, bool]]) -> str:
+    return stack[1][0].lower() if len(stack) > 1 else "json"
+
+
 def _objects(text: str) -> Iterator[Span]:
     """JSON, also with values that are none: what stands behind a key is its value."""
     stack: list[tuple[str, bool]] = []
-    key, after_colon = "", False
+    key, after_colon, query = "", False, ""
     for match in _JSON.finditer(text):
         token = match.group()
         if token in "{[":
@@ -123,7 +176,9 @@ def _objects(text: str) -> Iterator[Span]:
         else:
             holder = stack[-1][0] if stack else ""
             field = "" if any(name == "Variable_List" for name, _ in stack) else key or holder
-            form = stack[1][0].lower() if len(stack) > 1 else "json"
+            if key == "query" and len(stack) == 1:
+                query = token.strip('"')  # JSON lines: the first says what the others are about
+            form = query or _form_of(stack)
             quoted = token[0] == '"' and len(token) > 1
             yield Span(form, field, match.start() + quoted, match.end() - quoted, "\\", bare=not quoted)
 
@@ -142,7 +197,16 @@ def _lines(text: str, columns: frozenset[str]) -> Iterator[Span]:
         end = len(text) if end < 0 else end
         pairs = list(_PAIR.finditer(text, place, end))
         setting, heading, column = (form.match(text, place, end) for form in (_SETTING, _HEADING, _COLUMN))
-        if len(pairs) > 2 and pairs[0].start() <= place + 2:
+        accounted = _ACCOUNTED.match(text, place, end)
+        if accounted:
+            yield Span("accounting", "job_id", *accounted.span(1))
+            facts = list(_PAIR_AFTER.finditer(text, accounted.end(), end))
+            for fact, following in zip(facts, [*facts, None][1:], strict=True):
+                stop = following.start(1) - 1 if following else end
+                yield Span("accounting", fact.group(1).rpartition(".")[2], fact.end(), stop)
+            if not facts:
+                yield Span("message", "message", accounted.end(), end)
+        elif pairs and pairs[0].start() <= place + 2 and (len(pairs) > 2 or _FIRST_KEY.match(text, place, end)):
             for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
                 stop = following.start() - 1 if following else end
                 yield Span(pairs[0].group(1).lower(), pair.group(1), pair.end(), stop)
@@ -153,6 +217,8 @@ def _lines(text: str, columns: frozenset[str]) -> Iterator[Span]:
             yield Span("setting", setting.group(2), setting.end(), end)
         elif heading:
             yield Span("heading", {"Queue": "queue", "Job Id": "job_id"}.get(heading.group(1), "host"), heading.end(), end)
+        elif _COMPLEX.match(text, place, end):
+            pass  # qconf -sc: which resources there are
         elif column and column.group(1).lower() in columns:
             yield Span("column", column.group(1), column.end(), end)
         else:
