@@ -34,20 +34,16 @@ from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.findings import failed, jobs_by_queue, quarantined, unknown_state, zone_of
 from hpcbridge.schedulers.openpbs_accounting import read_accounting_report
+from hpcbridge.schedulers.openpbs_attributes import Attributes, RecordReader, has_items, raw_of, text_of
 from hpcbridge.schedulers.openpbs_cluster import node_from, queue_from, wanted_of
 from hpcbridge.schedulers.openpbs_document import (
-    Attributes,
     Document,
     LineNumbers,
-    RecordReader,
     Region,
     check_answered,
-    has_items,
     names_ids,
     open_document,
-    raw_of,
     regions_of,
-    text_of,
 )
 from hpcbridge.schedulers.openpbs_jobs import JobRead, read_job
 from hpcbridge.schedulers.openpbs_times import SLACK_MS, LocalTimes, zone_is_wrong
@@ -202,9 +198,11 @@ class OpenpbsScheduler(Scheduler):
         self, report: Report, document: Document, reads: Sequence[Line], problems: list[Problem]
     ) -> tuple[Answer[Job], frozenset[str]]:
         """The jobs, and the queues of which running members of arrays are not listed. Judges what only the whole report shows: an id that
-        stands twice, how many members of an array are left, and whether the times can be true.
+        stands twice (only a record that no user can have written is believed then), how many members of an array are left, and
+        whether the times can be true.
         """
         seen = Counter(read.job.job_id for _, read in reads)
+        vouched = Counter(read.job.job_id for _, read in reads if read.vouched)
         left = _left_of_arrays([read for _, read in reads])
         lines = LineNumbers(document.text)
         jobs: list[Job] = []
@@ -212,7 +210,7 @@ class OpenpbsScheduler(Scheduler):
         trusted = self._times_are_trusted(report, [read for _, read in reads], document.taken_at, problems)
         for offset, read in reads:
             job = read.job
-            if seen[job.job_id] > 1:
+            if seen[job.job_id] > 1 and not (read.vouched and vouched[job.job_id] == 1):
                 error = ValueError("two records of one job")
                 problems.append(quarantined(report.query, error, line=lines.at(offset), subject=job.job_id))
                 continue

@@ -18,7 +18,7 @@ from hpcbridge.model.clusters import Queue
 from hpcbridge.model.nodes import Availability, Node, validate_node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import JobCounts, total_of
-from hpcbridge.schedulers.openpbs_document import Attributes, raw_of, text_of
+from hpcbridge.schedulers.openpbs_attributes import Attributes, raw_of, text_of
 from hpcbridge.schedulers.openpbs_resources import gpu_type_of
 from hpcbridge.schedulers.openpbs_states import kept_for_some, node_availability
 from hpcbridge.schedulers.pbs import parse_memory, parse_number, parse_seconds

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hpcbridge.model.jobs import Job, JobState, Outcome, validate_job
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.notation import count_tasks
-from hpcbridge.schedulers.openpbs_document import Attributes, raw_of, text_of
+from hpcbridge.schedulers.openpbs_attributes import Attributes, raw_of, text_of
 from hpcbridge.schedulers.openpbs_resources import Resources, parse_exec_vnode, requested
 from hpcbridge.schedulers.openpbs_states import BEGUN, ENDED, STATES, outcome_of, was_deleted
 from hpcbridge.schedulers.openpbs_times import SLACK_MS, LocalTimes
@@ -39,7 +39,7 @@ class JobRead:
     """A job, whether its state is a known one, and what the whole report is judged by. `job` of a parent stands for its waiting members.
 
     `latest_at` is the latest local time of the past in the record; `zone_wrong` if the record contradicts itself;
-    `history_at` an end that needs no zone.
+    `history_at` an end that needs no zone. `vouched` for: it names a resource with its amount, which no variable's name can write.
     """
 
     job: Job
@@ -48,6 +48,7 @@ class JobRead:
     latest_at: Instant | None = None
     zone_wrong: bool = False
     history_at: Instant | None = None
+    vouched: bool = False
 
     @property
     def waits(self) -> bool:
@@ -60,7 +61,8 @@ def read_job(cluster: str, name: str, fields: Attributes, *, listed: Attributes,
     identity = parse_job_id(name)
     native = raw_of(_required(fields, "job_state"))
     comment = text_of(fields.get("comment", ""), limit=256)
-    state, outcome, known = _state(native, fields, comment)
+    status = _last_status(native, identity, fields) if native in ENDED else None
+    state, outcome, known = _state(native, status, fields, comment)
     ran = "exec_vnode" in fields
     if not ran and state in (JobState.RUNNING, JobState.SUSPENDED) and native != BEGUN:
         raise ValueError(f"state {native}, and there is no exec_vnode")
@@ -68,7 +70,7 @@ def read_job(cluster: str, name: str, fields: Attributes, *, listed: Attributes,
     asked = requested(listed)
     moments = {key: times.read(fields[key]) for key in _PAST if key in fields}
     history_at = parse_epoch(raw_of(fields["history_timestamp"])) if fields.get("history_timestamp") else None
-    code, signal = _exit(fields) if outcome is not None and ran else (None, None)
+    code, signal = (None, None) if status is None else split_exit_status(status)
     begun = state not in _WAITING_PHASES and ran
     job = Job(
         cluster=cluster,
@@ -109,6 +111,7 @@ def read_job(cluster: str, name: str, fields: Attributes, *, listed: Attributes,
         latest_at=max(past) if past else None,
         zone_wrong=changed is not None and history_at is not None and changed < history_at - SLACK_MS,
         history_at=history_at,
+        vouched=held is not None or "=" in listed.get("select", ""),
     )
 
 
@@ -122,10 +125,8 @@ def _required(fields: Attributes, key: str) -> str:
     return value
 
 
-def _state(native: str, fields: Attributes, comment: str) -> tuple[JobState, Outcome | None, bool]:
+def _state(native: str, status: int | None, fields: Attributes, comment: str) -> tuple[JobState, Outcome | None, bool]:
     if native in ENDED:
-        # a job that went back to the queue and was deleted there may keep the status of its earlier run
-        status = _exit_status(fields) if "exec_vnode" in fields else None
         deleted = was_deleted(substate=raw_of(fields.get("substate", "")), comment=comment)
         outcome = outcome_of(status, deleted=deleted)
         return (JobState.DONE if outcome is Outcome.COMPLETED else JobState.FAILED), outcome, True
@@ -135,18 +136,20 @@ def _state(native: str, fields: Attributes, comment: str) -> tuple[JobState, Out
     return (JobState.UNDETERMINED, None, False) if state is None else (state, None, True)
 
 
-def _exit_status(fields: Attributes) -> int | None:
+def _last_status(native: str, identity: PbsJobId, fields: Attributes) -> int | None:
+    """The Exit_status of the run that ended; None if none did.
+
+    A job that went back to the queue and was deleted there has no exec_vnode, and its status is that of the run before. Releases before
+    20 print members of arrays that are over without exec_vnode, though with their own status.
+    """
     if "Exit_status" not in fields:
         return None
     text = raw_of(fields["Exit_status"])
     if not _EXIT_STATUS.match(text):
         raise ValueError(f"{text[:40]!r} is not an exit status")
+    if "exec_vnode" not in fields and (int(text) < 0 or (native != "X" and identity.array_index is None)):
+        return None
     return int(text)
-
-
-def _exit(fields: Attributes) -> tuple[int | None, int | None]:
-    status = _exit_status(fields)
-    return (None, None) if status is None else split_exit_status(status)
 
 
 def _reason(state: JobState, comment: str, fields: Attributes) -> str | None:

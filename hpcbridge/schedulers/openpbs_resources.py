@@ -54,17 +54,22 @@ def _exec_vnode(text: str) -> Resources:
     return totals.result(tuple(nodes))
 
 
-_short_exec_vnode = lru_cache(maxsize=32768)(_exec_vnode)
-
-
 def parse_select(text: str) -> Resources:
     """What `2:ncpus=8:mpiprocs=8+1:ncpus=2:ngpus=1` asks for; a chunk without a count stands once, one without ncpus has unknown cores."""
+    return _short_select(text) if len(text) <= _SHORT else _select(text)
+
+
+def _select(text: str) -> Resources:
     totals = _Totals()
     for part in text.split("+"):
         first, *given = part.split(":")
-        times = int(first) if _CHUNKS.match(first) else 1
-        totals.add(times, given if _CHUNKS.match(first) else [first, *given])
+        counted = bool(_CHUNKS.match(first))
+        totals.add(int(first) if counted else 1, given if counted else [first, *given])
     return totals.result(())
+
+
+_short_exec_vnode = lru_cache(maxsize=32768)(_exec_vnode)
+_short_select = lru_cache(maxsize=4096)(_select)
 
 
 def requested(listed: Mapping[str, str]) -> Resources:

@@ -12,7 +12,7 @@ import datetime
 import re
 
 from hpcbridge.model.quantities import Instant, instant_from_seconds
-from hpcbridge.schedulers.openpbs_document import raw_of
+from hpcbridge.schedulers.openpbs_attributes import raw_of
 
 SLACK_MS = 300_000
 """Clocks of server and client may differ by so much; zones differ by at least fifteen minutes."""
@@ -21,7 +21,7 @@ _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
 _TIME = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})\Z", re.ASCII)
 _CLOCK = re.compile(r"[A-Z][a-z]{2} .{6} [01]\d:[0-5]\d:[0-5]\d|[A-Z][a-z]{2} .{6} 2[0-3]:[0-5]\d:[0-5]\d", re.ASCII)
-_MOST_REMEMBERED = 50_000
+_MOST_REMEMBERED = 4_096
 
 
 class LocalTimes:

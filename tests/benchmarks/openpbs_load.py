@@ -56,11 +56,11 @@ def _job(job_id: str, number: int, nodes: int, *, state: str, array: int | None 
         f'            "Job_Owner":"{owner}@{_SERVER}.cluster.local",\n{used if running else ""}'
         f'            "job_state":"{state}",\n            "queue":"{_QUEUES[number % 3]}",\n            "server":"{_SERVER}",\n'
         f'            "Account_Name":"project-{number % 40}",\n            "Checkpoint":"u",\n            "ctime":"{created}",\n'
-        f'            "Error_Path":"{_SERVER}.cluster.local:/home/{owner}/work/run.e{number}",\n'
+        f'            "Error_Path":"{_SERVER}.cluster.local:/home/{owner}/runs/run.e{number}",\n'
         + (f'            "exec_host":"{hosts}",\n            "exec_vnode":"{vnodes}",\n' if running else "")
         + f'            "Hold_Types":"{"u" if state == "H" else "n"}",\n            "Join_Path":"n",\n            "Keep_Files":"n",\n'
         f'            "Mail_Points":"a",\n            "mtime":"{started if running else created}",\n'
-        f'            "Output_Path":"{_SERVER}.cluster.local:/home/{owner}/work/run.o{number}",\n            "Priority":0,\n'
+        f'            "Output_Path":"{_SERVER}.cluster.local:/home/{owner}/runs/run.o{number}",\n            "Priority":0,\n'
         f'            "qtime":"{created}",\n            "Rerunable":"True",\n            "Resource_List":{{\n'
         f'                "mem":"{2 * cores}gb",\n                "ncpus":{cores * len(held)},\n                "nodect":{len(held)},\n'
         f'                "place":"free",\n                "select":"{len(held)}:ncpus={cores}:mem=2gb",\n'
@@ -82,7 +82,7 @@ _VARIABLES = (
     ("PBS_O_PATH", "/usr/local/bin:/usr/bin:/bin:/opt/pbs/bin:/home/{owner}/.local/bin"),
     ("PBS_O_SHELL", "/bin/bash"),
     ("PBS_O_TZ", "UTC"),
-    ("PBS_O_WORKDIR", "/home/{owner}/work"),
+    ("PBS_O_WORKDIR", "/home/{owner}/runs"),
     ("PBS_O_SYSTEM", "Linux"),
     ("OMP_NUM_THREADS", "4"),
     ("MODULEPATH", "/opt/modules/core:/opt/modules/compilers:/opt/modules/mpi:/home/{owner}/modules"),

@@ -19,7 +19,8 @@ from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
 from hpcbridge.schedulers.openpbs import OpenpbsScheduler
-from hpcbridge.schedulers.openpbs_document import RecordReader, open_document, regions_of
+from hpcbridge.schedulers.openpbs_attributes import RecordReader
+from hpcbridge.schedulers.openpbs_document import open_document, regions_of
 from hpcbridge.schedulers.openpbs_resources import parse_exec_vnode, parse_select, requested
 from hpcbridge.schedulers.openpbs_states import ENDED, NODE_WORDS, STATES, node_availability, outcome_of, was_deleted
 from hpcbridge.schedulers.openpbs_times import LocalTimes
@@ -193,6 +194,17 @@ def test_who_takes_another_jobs_id_makes_both_doubtful() -> None:
     assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "44")] * 2
 
 
+@pytest.mark.parametrize("more", ["", f'{LEVEL3}"exec_vnode":"(cn01:ncpus)",\n'])
+def test_nobody_hides_another_job_behind_a_forged_one(more: str) -> None:
+    record = (
+        f'X":"1"\n{LEVEL3}}}\n        }},\n        "44.pbs01":{{\n{LEVEL3}"Job_Owner":"carol@pbs01",\n{LEVEL3}"job_state":"H",\n'
+        f'{LEVEL3}"queue":"workq",\n{LEVEL3}"ctime":"Sun Nov 22 11:07:12 2026",\n{more}{LEVEL3}"Variable_List":{{\n{LEVEL4}"Y'
+    )
+    answer = OpenpbsScheduler("c1").jobs(with_variable(recorded("zoo", "jobs"), "43", record))
+    assert {job.job_id: job for job in answer.records}["44"] == jobs_of(recorded("zoo", "jobs"))["44"]
+    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "44")]
+
+
 def test_a_huge_value_is_read_in_no_time() -> None:
     report = edited(recorded("zoo", "jobs"), ('"Job_Name":"run4"', '"Job_Name":"' + "\\n" * 5_000_000 + '"'))
     assert jobs_of(report)["29"].name == ("\\x0a" * 256)[:256]
@@ -255,6 +267,29 @@ def test_every_word_of_a_node_is_known_and_none_hides_that_it_is_down(word: str)
     assert node_availability(f"{word},down", occupied=True) == (Availability.DOWN, True)
     assert node_availability(f"offline,{word}", occupied=True)[0] in (Availability.DOWN, Availability.DRAINING)
     assert node_availability(f"{word},new-word", occupied=False)[0] is not Availability.UP
+
+
+@pytest.mark.parametrize(
+    ("job_id", "letter", "status", "outcome"),
+    [
+        ("41[3]", "X", "0", Outcome.COMPLETED),
+        ("41[3]", "X", "3", Outcome.FAILED),
+        ("41[3]", "F", "0", Outcome.COMPLETED),
+        ("41[3]", "X", "-14", Outcome.CANCELLED),
+        ("36", "F", "0", Outcome.CANCELLED),
+    ],
+)
+def test_what_ran_nowhere_has_the_status_of_an_earlier_run(job_id: str, letter: str, status: str, outcome: Outcome) -> None:
+    """Only members of arrays of old releases are printed without exec_vnode though they ran."""
+    report = recorded("ended", "ended")
+    record = re.search(rf'"{re.escape(job_id)}\.pbs01":\{{.*?\n        \}}'.encode(), report.stdout, re.DOTALL)
+    assert record
+    old = record.group().decode()
+    new = re.sub(r'\n *"exec_vnode"[^\n]*', "", old)
+    new = re.sub(r'"Exit_status":\d+', f'"Exit_status":{status}', new).replace('"job_state":"F"', f'"job_state":"{letter}"')
+    jobs = {job.job_id: job for job in OpenpbsScheduler("c1").ended(edited(report, (old, new)), (job_id,)).records}
+    assert jobs[job_id].outcome is outcome
+    assert jobs[job_id].exit_code == (int(status) if outcome is not Outcome.CANCELLED else None)
 
 
 # resources
