@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,11 +93,11 @@ def test_a_daemon_that_left_the_group_is_gone_too(fake: FakeScheduler, count: in
         started = time.monotonic()
         with pytest.raises(ScriptTimedOut):
             _runner(fake).run("jobs")
-        assert fake.daemon("jobs") is None
+        assert _daemon_gone(fake, "jobs")
         assert time.monotonic() - started < TIMEOUT + 3
         fake.script("jobs", fake_scheduler.LEAVE_DAEMON_WITH_PIPE)
         assert _runner(fake, timeout=20).run("jobs").stdout == b"answered\n"
-        assert fake.daemon("jobs") is None
+        assert _daemon_gone(fake, "jobs")
 
 
 def test_without_its_mark_a_daemon_would_stay(fake: FakeScheduler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +192,17 @@ def test_garbage_and_nothing_are_no_empty_cluster(fake: FakeScheduler, body: str
 
 
 def _gone(fake: FakeScheduler, query: str) -> bool:
+    return _is_soon(lambda: not fake.group_members(query))
+
+
+def _daemon_gone(fake: FakeScheduler, query: str) -> bool:
+    return _is_soon(lambda: fake.daemon(query) is None)
+
+
+def _is_soon(condition: Callable[[], bool]) -> bool:
+    """A process that was killed takes a moment to go."""
     deadline = time.monotonic() + 2
-    while fake.group_members(query):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
