@@ -37,7 +37,8 @@ from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Rep
 _VERSION = re.compile(r"[A-Za-z][A-Za-z ./]{1,60}? v?(\d[\w.+-]{0,30})\s*\Z")
 _ACCOUNTING = re.compile(r"^reporting_params\s(?:[^\n]*\\\n)*[^\n]*\baccounting=(true|false)", re.MULTILINE)
 _COMPLEX = re.compile(r"^(\S{1,64}) +\S+ +[A-Z]+ +\S+ +(?:YES|NO|FORCED) +(YES|NO|JOB|HOST) ", re.MULTILINE)
-_NOT_FOUND = re.compile(r"error: job (?:id|name) \S{1,200} not found|error: job-?array tasks? .{1,200} not found", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"(?:error: )?job (?:id|name) \S{1,200} not found|(?:error: )?job-array tasks .{1,200} not found", re.IGNORECASE)
+_REMARK = re.compile(r"(?:\w+: )?(?:ignoring invalid entry in line \d+|\d+ jobs ignored for accounting\..*)")
 _NO_QUEUES = re.compile(r"no cqueue list defined")
 _ASKED = re.compile(r"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})?\Z", re.ASCII)
 _REFUSED = re.compile(rb"^end [0-9a-f]{8} \S{1,128} [1-9]\d{0,2}$", re.MULTILINE)
@@ -320,9 +321,12 @@ def _knows_none_of(report: Report) -> bool:
 
 
 def _check_accounting(report: Report) -> bool:
-    """True if some id is not known. qacct exits 1 for such an id and says so; every other message means that it could not look."""
-    said = [line for line in report.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    unknown = [line for line in said if _NOT_FOUND.fullmatch(line.strip())]
+    """True if some id is not known. qacct exits 1 for such an id and says so; a line of the file that it skips it remarks on every time;
+    every other message means that it could not look.
+    """
+    lines = [line.strip() for line in report.stderr.decode("utf-8", "replace").splitlines()]
+    said = [line for line in lines if line and not _REMARK.fullmatch(line)]
+    unknown = [line for line in said if _NOT_FOUND.fullmatch(line)]
     refused = len(_REFUSED.findall(report.stdout))
     if report.exit_status != 0 and (len(unknown) != len(said) or not unknown or refused > len(unknown)):
         raise failed(report)

@@ -219,6 +219,8 @@ def test_an_id_without_a_record_is_an_answer_and_every_other_failure_is_none(sch
     assert [job.job_id for job in scheduler.ended(report("ended", both, status=1, err=unknown), ("7", "8")).records] == ["7"]
     assert scheduler.ended(report("ended", answer("8", status=1), status=1, err=unknown), ("8",)).records == ()
     assert scheduler.ended(report("ended", "", status=1, err=unknown), ("8",)).records == ()
+    member = b"error: ignoring invalid entry in line 5\nerror: Job-array tasks 29.4-4:1 not found\n"
+    assert scheduler.ended(report("ended", answer("29.4", status=1), status=1, err=member), ("29.4",)).records == ()
     no_file = b"/x/accounting: No such file or directory\nno jobs running since startup\n"
     for out, status, err in [
         (both, 1, no_file), (both, 1, unknown + no_file), (both, 1, b""), ("", 0, b""), ("", 1, b""),
