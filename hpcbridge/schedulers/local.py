@@ -4,8 +4,9 @@
 
 The job id is the number of the process; one that is given again is told apart by the time the process was created. A job ends when
 its leader does, whatever it leaves behind. Nothing waits here, so no job is ever QUEUED. A session that begins and ends between two
-polls is not seen, and of one that ended while nobody asked only the absence is known, which is no end. Nothing of other owners, and
-no argument of any command, leaves this file.
+polls is not seen, and of one that ended while nobody asked only the absence is known, which is no end. The kernel counts the time a
+process was created from the boot: if the clock is set and this program restarted, sessions from before look like new ones. Nothing of
+other owners, and no argument of any command, leaves this file.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Record:
 
 
 class Document:
-    """One report. Lines are counted on demand, and cheapest in rising order."""
+    """One report. Lines are counted on demand, quickly as long as places are asked for in rising order."""
 
     def __init__(self, content: bytes, key: str) -> None:
         self._content = content
@@ -121,7 +121,7 @@ class Document:
     def line_at(self, offset: int) -> int:
         """The number of the line that holds a place."""
         if offset < self._counted:
-            return self._content.count(b"\n", 0, offset) + 1
+            self._counted, self._line = 0, 1
         self._line += self._content.count(b"\n", self._counted, offset)
         self._counted = offset
         return self._line

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,39 @@ def test_schema_and_parser_accept_the_same(key: str) -> None:
 def test_every_field_of_the_model_is_in_the_schema() -> None:
     (job,) = jobs({"jobs": [JOB]}).records
     assert set(SCHEMA["$defs"]["job"]["properties"]) == {field.name for field in dataclasses.fields(job)} | {"phase"}
+
+
+@pytest.mark.parametrize("size", [1 << 20, pytest.param(100 << 20, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("before", "filling", "after"),
+    [
+        (b'{"jobs": [{"job_id": "7", "name": "', b"x", b'"}]}'),
+        (b'{"jobs": [{"job_id": "7", "name": "', b"\\n", b""),
+        (b'{"jobs": [{"job_id": "7", "cores": ', b"9", b"}]}"),
+        (b'{"jobs": [{"job_id": "7", "nodes": [', b'"a",', b'"b"]}]}'),
+        (b'{"jobs": [{"job_id": "7"', b',"a":1', b"}]}"),
+        (b'{"jobs": [', b"{},", b"{}]}"),
+        (b'{"jobs": [', b'{"job_id": "7", "cores": {}},', b"{}]}"),
+        (b'{"jobs": ', b"[", b""),
+        (b'{"jobs": [{"a": ', b"[", b""),
+        (b"", b" ", b"x"),
+        (b"", b"\0", b""),
+        (b'{"', b"x", b'": []}'),
+    ],
+)
+def test_a_monstrous_document_is_rejected_quickly(before: bytes, filling: bytes, after: bytes, size: int) -> None:
+    content = before + filling * (size // len(filling) + 1) + after
+    began = time.process_time()
+    with pytest.raises(ReportUnreadable):
+        jobs(content)
+    assert time.process_time() - began < 30
+
+
+def test_as_many_problems_as_records_take_no_longer() -> None:
+    records = [{"job_id": str(number), "state": "UNDETERMINED", "native_state": "odd"} for number in range(10_000)]
+    began = time.process_time()
+    assert len(jobs({"jobs": records + [JOB | {"job_id": f"x{number}", "cores": -1} for number in range(10_000)]}).problems) == 20_000
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(50_000, marks=pytest.mark.full)])
