@@ -7,12 +7,13 @@ into. It lives as long as its standard input is open and speaks JSON lines. Firs
 work; then each request `{"id": 1, "query": "jobs"}` is answered by a head, one line for each record, and an end with their number:
 
     {"id":1,"query":"jobs","pyslurm":"24.11.0","gpu_nodes":["c3"],"gpu_queues":["gpu"]}
-    [152,{"id":13,"state":"RUNNING"}]
+    [152,"25_1",{"id":27,"array_id":25,"array_task_id":1,"state":"RUNNING"}]
     {"id":1,"end":1,"cpu_ms":2}
 
-or by `{"id":1,"error":"…"}`. The number before a job is its elapsed time, before anything else 0: what follows it changes only when
-the record does. Attributes are read one by one, not by `to_dict()`, which reads a hundred of them and raises for a comment that is
-not UTF-8. Text that is not UTF-8 comes with surrogates; what pyslurm does not have or cannot tell is left out.
+or by `{"id":1,"error":"…"}`. A record is the elapsed time (0 of what has none), the id as users type it or the name, and attributes:
+what follows the elapsed time changes only when the record does. Attributes are read one by one, not by `to_dict()`, which reads a
+hundred of them and raises for a comment that is not UTF-8. Text that is not UTF-8 comes with surrogates; what pyslurm does not have
+or cannot tell is left out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _NODE = (
 )  # fmt: skip
 _QUEUE = ("name", "state", "nodes", "total_cpus", "max_time", "max_nodes", "max_cpus_per_node", "max_cpus_per_socket")
 
-Record = tuple[int, Mapping[str, Any]]
+Record = tuple[int, str, Mapping[str, Any]]
 Facts = Mapping[str, Any]
 
 
@@ -62,6 +63,17 @@ def main() -> int:
     for line in sys.stdin.buffer:
         _answer(pyslurm, version, json.loads(line), answers)
     return 0
+
+
+def typed_id(facts: Mapping[str, Any]) -> str:
+    """The id as users type it. Number 0 of an array or a heterogeneous job is no number to pyslurm; KeyError if it lacks an attribute."""
+    array, task, waiting, parallel = (facts[f"array_{name}"] for name in ("id", "task_id", "tasks_waiting", "tasks_parallel"))
+    het, offset = facts["heterogeneous_id"], facts["heterogeneous_offset"]
+    if array and waiting:
+        return f"{array}_[{waiting}%{parallel}]" if parallel else f"{array}_[{waiting}]"
+    if array:
+        return f"{array}_{task or 0}"
+    return f"{het}+{offset or 0}" if het else str(facts["id"])
 
 
 def _load() -> tuple[ModuleType | None, str]:
@@ -102,7 +114,7 @@ def _answer(pyslurm: ModuleType, version: str, request: Mapping[str, Any], answe
     try:
         facts, records = _QUESTIONS[query](pyslurm)
         lines = [_line(record) for record in records]
-    except (pyslurm.RPCError, RuntimeError, MemoryError) as error:
+    except (pyslurm.RPCError, RuntimeError, MemoryError, KeyError) as error:
         _say(answers, {"id": number, "error": f"{type(error).__name__}: {error}"})
         return
     answers.write(_line({"id": number, "query": query, "pyslurm": version, **facts}))
@@ -133,16 +145,24 @@ def _job_records(jobs: Iterable[Any]) -> Iterator[Record]:
         uid = facts.get("user_id")
         if uid not in owners:  # a look-up in the user database for each job would be slow
             owners[uid] = _facts_of(job, ("user_name",)).get("user_name")
+        if owners[uid] is not None:
+            del facts["user_id"]
         run_time = _facts_of(job, ("run_time",)).get("run_time")
-        yield run_time if isinstance(run_time, int) else 0, {**facts, "user_name": owners[uid]}
+        yield run_time if isinstance(run_time, int) else 0, typed_id(facts), {**facts, "user_name": owners[uid]}
 
 
 def _nodes(pyslurm: ModuleType) -> tuple[Facts, Iterable[Record]]:
-    return {}, ((0, _facts_of(node, _NODE)) for node in pyslurm.Nodes.load().values())
+    return {}, _named_records(pyslurm.Nodes.load().values(), _NODE)
 
 
 def _queues(pyslurm: ModuleType) -> tuple[Facts, Iterable[Record]]:
-    return {}, ((0, _facts_of(queue, _QUEUE)) for queue in pyslurm.Partitions.load().values())
+    return {}, _named_records(pyslurm.Partitions.load().values(), _QUEUE)
+
+
+def _named_records(things: Iterable[Any], names: Iterable[str]) -> Iterator[Record]:
+    for thing in things:
+        facts = _facts_of(thing, names)
+        yield 0, str(facts.get("name")), facts
 
 
 _QUESTIONS: Mapping[str, Callable[[ModuleType], tuple[Facts, Iterable[Record]]]] = {"jobs": _jobs, "nodes": _nodes, "queues": _queues}

@@ -24,12 +24,14 @@ from hpcbridge.model.nodes import Node, validate_node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import JobCounts, failed, quarantined, unknown_state
 from hpcbridge.schedulers.notation import expand_hosts
+from hpcbridge.schedulers.pyslurm_child import typed_id
 from hpcbridge.schedulers.report import Answer, Problem, Report
 from hpcbridge.schedulers.slurm_cluster import queue_of
 from hpcbridge.schedulers.slurm_jobs import JobRead, job_of
 from hpcbridge.schedulers.slurm_states import node_availability
 
 Facts = Mapping[str, Any]
+Record = tuple[str, Facts]
 Reads = list[tuple[int, str, JobRead]]
 Found = TypeVar("Found")
 
@@ -72,12 +74,12 @@ def read_jobs(cluster: str, report: Report, seen: Seen) -> tuple[Reads, list[Pro
         elapsed, _, text = line.partition(",")
         read = before.get(text)
         if read is None:
-            facts = _object_of(text[:-1], number)
+            job_id, facts = _record_of(text, number)
             try:
                 without_gpus = _without_gpus(facts, gpu_nodes, gpu_queues)
-                read = _job_from(cluster, facts, _elapsed(elapsed), without_gpus=without_gpus)
-            except ValueError as error:
-                problems.append(quarantined(report.query, error, line=number, subject=_id_of(facts)))
+                read = _job_from(cluster, job_id, facts, elapsed_seconds=_elapsed(elapsed), without_gpus=without_gpus)
+            except (ValueError, KeyError) as error:
+                problems.append(quarantined(report.query, error, line=number, subject=job_id))
                 continue
         now[text] = read
         reads.append((number, read[0].job_id, read))
@@ -87,7 +89,7 @@ def read_jobs(cluster: str, report: Report, seen: Seen) -> tuple[Reads, list[Pro
 def read_nodes(cluster: str, report: Report) -> Answer[Node]:
     """Every node with all its flags."""
     records = _records_of(report)
-    counts_gpus = any("gres/gpu" in (_mapping(facts, "allocated_tres") or {}) for facts in records)
+    counts_gpus = any("gres/gpu" in (_mapping(facts, "allocated_tres") or {}) for _, facts in records)
 
     def read(facts: Facts, number: int) -> tuple[Node, Problem | None]:
         node, known = _node_from(cluster, facts, counts_gpus=counts_gpus)
@@ -113,17 +115,18 @@ def read_queues(cluster: str, report: Report, *, nodes: Mapping[str, Node] | Non
     return _answer(report, records, read)
 
 
-def _answer(report: Report, records: Sequence[Facts], read: Callable[[Facts, int], tuple[Found, Problem | None]]) -> Answer[Found]:
+def _answer(report: Report, records: Sequence[Record], read: Callable[[Facts, int], tuple[Found, Problem | None]]) -> Answer[Found]:
     """Two records of one name contradict each other: both are kept out."""
-    names = Counter(str(facts.get("name")) for facts in records)
+    names = Counter(name for name, _ in records)
     found: list[Found] = []
     problems: list[Problem] = []
-    for number, facts in enumerate(records, 2):
-        name = str(facts.get("name"))
+    for number, (name, facts) in enumerate(records, 2):
         if names[name] > 1:
             problems.append(quarantined(report.query, ValueError("two records of one name"), line=number, subject=name))
             continue
         try:
+            if facts.get("name") != name:
+                raise _odd("name", facts.get("name"))
             record, problem = read(facts, number)
         except ValueError as error:
             problems.append(quarantined(report.query, error, line=number, subject=name))
@@ -134,7 +137,9 @@ def _answer(report: Report, records: Sequence[Facts], read: Callable[[Facts, int
     return Answer(records=tuple(found), problems=tuple(problems))
 
 
-def _job_from(cluster: str, facts: Facts, run_time: int | None, *, without_gpus: bool) -> JobRead:
+def _job_from(cluster: str, job_id: str, facts: Facts, *, elapsed_seconds: int | None, without_gpus: bool) -> JobRead:
+    if typed_id(facts) != job_id:
+        raise ValueError(f"job id {job_id[:40]!r} contradicts its parts")
     resources = {key: text for key, text in (("cpu", _text(facts, "cpus")), ("mem", _text(facts, "memory"))) if text}
     per_node = ",".join(_gres_of(facts))
     native_state = _text(facts, "state")
@@ -144,7 +149,7 @@ def _job_from(cluster: str, facts: Facts, run_time: int | None, *, without_gpus:
         raise ValueError("no submit time")
     return job_of(
         cluster,
-        _id_of(facts),
+        job_id,
         native_state=native_state,
         reason=_text(facts, "state_reason"),
         owner=_text(facts, "user_name") or _text(facts, "user_id"),
@@ -154,7 +159,7 @@ def _job_from(cluster: str, facts: Facts, run_time: int | None, *, without_gpus:
         submitted=submitted,
         started=_text(facts, "start_time"),
         ended=_text(facts, "end_time"),
-        elapsed_seconds=run_time,
+        elapsed_seconds=elapsed_seconds,
         limit_seconds=None if limit is None else limit * 60,
         cores=_count(facts, "cpus"),
         node_count=_text(facts, "num_nodes"),
@@ -173,20 +178,6 @@ def _exit_text(facts: Facts, native_state: str) -> str:
     status, code, signal = (_text(facts, key) for key in ("wait_status", "exit_code", "exit_code_signal"))
     believed = native_state == "COMPLETED" or signal not in {"", "0"}
     return status or (f"{code}:{signal}" if code and signal and believed else "")
-
-
-def _id_of(facts: Facts) -> str:
-    """The id as the user types it."""
-    array, het, waiting, parallel = (
-        facts.get(key) for key in ("array_id", "heterogeneous_id", "array_tasks_waiting", "array_tasks_parallel")
-    )
-    if array and waiting:
-        return f"{array}_[{waiting}%{parallel}]" if parallel else f"{array}_[{waiting}]"
-    if array:
-        return f"{array}_{facts.get('array_task_id') or 0}"
-    if het:
-        return f"{het}+{facts.get('heterogeneous_offset') or 0}"
-    return str(facts.get("id"))
 
 
 def _without_gpus(facts: Facts, gpu_nodes: frozenset[str], gpu_queues: frozenset[str]) -> bool:
@@ -256,8 +247,16 @@ def _amount(amount: object) -> int:
     return int(str(value))
 
 
-def _records_of(report: Report) -> list[Facts]:
-    return [_object_of(line.partition(",")[2][:-1], number) for number, line in enumerate(_lines_of(report)[1], 2)]
+def _records_of(report: Report) -> list[Record]:
+    return [_record_of(line.partition(",")[2], number) for number, line in enumerate(_lines_of(report)[1], 2)]
+
+
+def _record_of(text: str, number: int) -> Record:
+    """Id or name, and attributes, of a line without its elapsed time."""
+    value = _json_of(f"[{text}")
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)):
+        raise ReportUnreadable("not a record of the pyslurm child", line_number=number, line=escape_text(text))
+    return value[0], value[1]
 
 
 def _lines_of(report: Report) -> tuple[Facts, list[str]]:
@@ -275,13 +274,17 @@ def _lines_of(report: Report) -> tuple[Facts, list[str]]:
 
 
 def _object_of(text: str, number: int) -> Facts:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
+    value = _json_of(text)
     if not isinstance(value, dict):
         raise ReportUnreadable("not a line of the pyslurm child", line_number=number, line=escape_text(text))
     return value
+
+
+def _json_of(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _elapsed(text: str) -> int | None:

@@ -8,6 +8,7 @@ the tests run. tests/live/test_pyslurm.py is for a machine that has a matching o
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import logging
@@ -409,14 +410,29 @@ def test_closing_the_source_leaves_no_process(world: World) -> None:
         (b'{"id":1,"query":"jobs","gpu_nodes":[]}\n', ReportUnreadable, "the begin does not say"),
         (b'{"id":1,"query":"jobs"}\n[0,{"id":1}]\n{"id":1,"end":2}\n', ReportUnreadable, "how many there are"),
         (b'{"id":1,"query":"nodes"}\n{"id":1,"end":0}\n', ReportUnreadable, "what was asked"),
-        (b'{"id":1,"query":"jobs"}\n[0,{"id":1]\n{"id":1,"end":1}\n', ReportUnreadable, "not a line of the pyslurm child"),
-        (b'{"id":1,"query":"jobs"}\n[0,' + b"[" * 100_000 + b']\n{"id":1,"end":1}\n', ReportUnreadable, "not a line of the pyslurm child"),
+        (b'{"id":1,"query":"jobs"}\n[0,"1",{"id":1]\n{"id":1,"end":1}\n', ReportUnreadable, "not a record of the pyslurm child"),
+        (b'{"id":1,"query":"jobs"}\n[0,{"id":1}]\n{"id":1,"end":1}\n', ReportUnreadable, "not a record of the pyslurm child"),
+        (b'{"id":1,"query":"jobs"}\n[0,"1",{"id":1}]\n["id",1]\n', ReportUnreadable, "not a line of the pyslurm child"),
+        (b'{"id":1,"query":"jobs"}\n[0,' + b"[" * 100_000 + b']\n{"id":1,"end":1}\n', ReportUnreadable, "not a record"),
         (b'{"id":1,"error":"RPCError: Unable to contact"}\n', ScriptFailed, "Unable to contact"),
     ],
 )
 def test_a_recorded_answer_that_is_none_is_rejected_whole(stdout: bytes, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         SlurmScheduler("ci").jobs(Report("jobs", ("pyslurm", "24.11.0", "jobs"), 0, stdout, b""))
+
+
+def test_what_stands_twice_must_agree() -> None:
+    """An id is said as users type it and in its parts, a name alone and among the attributes: damage to one of them is seen."""
+    jobs, nodes = (load_recording(RECORDED / "pyslurm").reports[query] for query in ("jobs", "nodes"))
+    for old, new in ((b'"25_1"', b'"25_7"'), (b'"array_task_id":1,', b'"array_task_id":8,'), (b'"array_task_id":1,', b"")):
+        answer = SlurmScheduler("ci").jobs(dataclasses.replace(jobs, stdout=jobs.stdout.replace(old, new)))
+        assert answer.problems
+        assert "25_1" not in {job.job_id for job in answer.records}
+        assert not {"25_7", "25_8"} & {job.job_id for job in answer.records}
+    damaged = SlurmScheduler("ci").nodes(dataclasses.replace(nodes, stdout=nodes.stdout.replace(b'"name":"c3"', b'"name":"c33"')))
+    assert [problem.subject for problem in damaged.problems] == ["c3"]
+    assert len(damaged.records) == 14
 
 
 def test_no_jobs_are_proven_by_head_and_end() -> None:
