@@ -30,6 +30,7 @@ test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare newer-slurm
 	@tests/prepare gridengine
 	@tests/prepare task-spooler
+	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e '.[fuzz]'
 	$(BIN)/pytest -q --timeout=14400
 
 lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
@@ -55,7 +56,7 @@ $(VENV)/ready: setup.cfg constraints.txt hpcbridge/__init__.py
 	@PYTHON="$(PYTHON)" tests/prepare python
 	@PYTHON="$(PYTHON)"; test -x $(BIN)/python || "$${PYTHON:-$$(command -v python3.11 || command -v python3)}" -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpcbridge needs Python 3.11 or later")'
-	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e '.[dev,systemd]'
+	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e ".[$$(PYTHON="$(PYTHON)" tests/prepare extras)]"
 	@touch $@
 
 .PHONY: help demo test test-full lint proto docs bench clean

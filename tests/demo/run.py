@@ -3,7 +3,7 @@
 """make demo: a real scheduler, the ledger and the daemon on this machine, and jobs whose changes arrive with verified receipts.
 
 SCHEDULER=slurm|gridengine|local|existing chooses the scheduler. KEEP=1 leaves everything running until Ctrl-C and says how to look
-around.
+around. DEMO_DIRECTORY is where everything lies, build/demo unless it is said.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.demo.scene import Scene, SceneMissing
 from tests.demo.slurm import SlurmScene
 from tests.demo.story import Subscriber, console, submit, title, verify, watch
 
-DIRECTORY = ROOT / "build" / "demo"
+DIRECTORY = Path(os.environ.get("DEMO_DIRECTORY", ROOT / "build" / "demo")).absolute()
 SCENES: Mapping[str, Callable[[Path], Scene]] = {
     "slurm": SlurmScene,
     "gridengine": GridEngineScene,

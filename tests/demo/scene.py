@@ -17,7 +17,10 @@ class SceneMissing(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job of the demo and how it must end; `members` counts the records of an array that end."""
+    """A job of the demo and how it must end; `members` counts the records of an array that end.
+
+    `or_unknown` where this machine may be unable to say how: then that it ended is enough.
+    """
 
     name: str
     command: str
@@ -27,6 +30,7 @@ class Wanted:
     cancelled_by_us: bool = False
     exit_code: int | None = None
     exit_signal: int | None = None
+    or_unknown: bool = False
 
     @property
     def shown(self) -> str:

@@ -78,7 +78,7 @@ def watch(bridge: Bridge, scene: Scene, events: Subscriber, wanted: dict[str, Wa
         if job["phase"] == "RUN" and mine.cancelled_by_us and job["job_id"] not in cancelled:
             cancelled.add(job["job_id"])
             scene.cancel(job["job_id"])
-        if job["phase"] == "END":
+        if job["phase"] not in ("QUEUE", "RUN"):
             (right if mine.ends_so(job) else wrong).add(job["job_id"])
             if len(right) + len(wrong) == expected - 1:
                 show(bridge)
@@ -98,13 +98,14 @@ def print_change(bridge: Bridge, event: dict[str, Any]) -> None:
     before, now = event["previous_phase"] or "·", job["phase"] or "·"
     steps = f"{before:>5} → [{PHASE_COLOURS.get(now, 'white')}]{now:<5}[/]"
     waiting = "" if job["array_pending"] is None else f"{job['array_pending']} waiting"
-    outcome = f"{job['outcome'] or waiting:<10}"
+    unknown = "unknown" if job["state"] == "UNDETERMINED" else ""
+    outcome = f"{job['outcome'] or waiting or unknown:<10}"
     code = f"exit {job['exit_code']}" if job["exit_code"] is not None else ""
     if job["exit_signal"] is not None:
         code = f"signal {job['exit_signal']}"
     verdict = verified_receipt(bridge, index)
     name = escape(job["name"] or "")
-    console.print(f"  {event['at'][11:19]}  {job['job_id']:<9} {name:<13} {steps} {outcome} {code:<9} entry {index:>4}  {verdict}")
+    console.print(f"  {event['at'][11:19]}  {job['job_id']:<9} {name:<13} {steps} {outcome} {code:<10} entry {index:>4}  {verdict}")
 
 
 def verified_receipt(bridge: Bridge, index: str) -> str:

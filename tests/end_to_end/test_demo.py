@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""make demo with the schedulers that no other end-to-end test has: this machine alone, and one that is there already."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.bridge import ROOT
+from tests.private_gridengine import PrivateGridEngine
+from tests.private_gridengine import check_machine as check_gridengine
+from tests.private_slurm import PrivateSlurm
+from tests.private_slurm import check_machine as check_slurm
+
+SUCCESS = "Done: every change arrived, every receipt and the whole log verified."
+
+
+def _demo(scheduler: str, directory: Path, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.demo.run", scheduler],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {}), "DEMO_DIRECTORY": str(directory)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    return done.returncode, done.stdout
+
+
+def test_an_unknown_scheduler_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    for argv in ([sys.executable, "-m", "tests.demo.run", "lsf"], ["tests/demo/prepare", "lsf"]):
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "SCHEDULER=lsf" in done.stdout + done.stderr
+        assert "existing" in done.stdout + done.stderr
+
+
+def test_the_demo_of_this_machine_alone(tmp_path: Path) -> None:
+    status, said = _demo("local", tmp_path / "demo")
+    assert (status, SUCCESS in said) == (0, True), said
+    for name, end in (("succeeds", "exit 0"), ("fails", "exit 3"), ("is-killed", "signal 15"), ("takes-longer", "exit 0")):
+        assert [line for line in said.splitlines() if name in line and end in line and "included, accepted" in line], said
+
+
+def test_no_scheduler_that_is_there_is_said(tmp_path: Path) -> None:
+    python = f"{Path(sys.executable).parent}"
+    status, said = _demo("existing", tmp_path / "demo", {"PATH": python})
+    assert status == 1
+    assert "no scheduler's commands are in the PATH" in said
+
+
+def test_an_existing_scheduler_must_be_one_we_can_submit_to(tmp_path: Path) -> None:
+    status, said = _demo("existing", tmp_path / "demo", {"SCHEDULER_NAME": "lsf"})
+    assert status == 1
+    assert "slurm" in said
+
+
+@pytest.mark.full
+@pytest.mark.slurm
+def test_the_demo_of_a_slurm_that_is_there(tmp_path: Path) -> None:
+    check_slurm()
+    with PrivateSlurm(tmp_path / "slurm", nodes=2) as slurm:
+        other = slurm.submit("sleep 1000", name="of-somebody", user="nobody")
+        slurm.wait_state(other, "RUNNING")
+        status, said = _demo("existing", tmp_path / "demo", slurm.environment)
+        assert (status, SUCCESS in said) == (0, True), said
+        assert "of-somebody" not in said
+        assert slurm.state(other) == "RUNNING"
+
+
+@pytest.mark.full
+@pytest.mark.gridengine
+def test_the_demo_of_a_grid_engine_that_is_there(tmp_path: Path) -> None:
+    check_gridengine()
+    with PrivateGridEngine(tmp_path / "gridengine") as gridengine:
+        other = gridengine.submit("sleep 1000", name="of-somebody")
+        gridengine.wait_state(other, "r")
+        status, said = _demo("existing", tmp_path / "demo", gridengine.environment)
+        assert (status, SUCCESS in said) == (0, True), said
+        assert "of-somebody" not in said
+        assert gridengine.state(other) == "r"
