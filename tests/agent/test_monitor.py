@@ -21,6 +21,7 @@ from hpcbridge.agent.vanished import Patience
 from hpcbridge.errors import SchedulerError
 from hpcbridge.model.clusters import ClusterState, Frontend
 from hpcbridge.model.transactions import JobChange, NodeChange, PayloadType
+from hpcbridge.schedulers.report import ProblemKind
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.schedulers.slurm import SlurmScheduler
 from hpcbridge.wire.convert import decode
@@ -53,6 +54,7 @@ class Site:
             clock=lambda: self.at,
             read_frontend=lambda: Frontend(load_hundredths=12, memory_used_bytes=345),
             stored=lambda: None,
+            user_id=lambda: 0,
         )
 
     def taken(self, kind: PayloadType) -> list[bytes]:
@@ -236,3 +238,53 @@ def test_a_full_spool_is_made_up_for_by_the_next_report(site: Site, monkeypatch:
     site.monitor.ask_jobs()
     assert site.told() == [("1", 1, "RUNNING")]
     assert len(site.taken(PayloadType.GAP)) == 1
+
+
+def test_a_garbage_report_is_quoted_with_its_bytes_escaped_once(site: Site) -> None:
+    site.slurm.script("jobs", r"printf 'TIME \033[2J|it\134s\n'")
+    with pytest.raises(SchedulerError):
+        site.monitor.ask_jobs()
+    (query,) = site.observations.queries()
+    assert query.last_error is not None
+    assert r"TIME \x1b[2J|it\\s" in query.last_error
+    assert r"\\x1b" not in query.last_error
+
+
+def test_what_a_question_costs_is_kept(site: Site) -> None:
+    site.slurm.jobs([Line(job_id="1")])
+    site.slurm.script("jobs", f'sleep 0.2; cat "{site.slurm.reports}/jobs"')
+    site.monitor.ask_jobs()
+    assert 0.2 <= site.monitor.asked_seconds("jobs") < 5
+    (query,) = site.observations.queries()
+    assert (query.runs, query.failures, query.last_bytes) == (1, 0, (site.slurm.reports / "jobs").stat().st_size)
+    assert query.last_duration_ms is not None
+    assert query.last_duration_ms >= 200
+    assert query.last_cpu_ms is not None
+    site.slurm.script("jobs", "exec sleep 1000")
+    with pytest.raises(SchedulerError):
+        site.monitor.ask_jobs()
+    assert site.monitor.asked_seconds("jobs") >= 1, "an answer that never came took its time too"
+    (query,) = site.observations.queries()
+    assert (query.runs, query.failures, query.problem_counts) == (2, 1, {ProblemKind.FAILED: 1})
+
+
+def test_what_our_questions_cost_the_controller_is_asked_where_there_is_a_script(site: Site) -> None:
+    site.monitor.ask_cost()
+    assert site.observations.queries() == (), "a site's own scripts may leave it out"
+    for calls in (10, 25):
+        site.slurm.script("cost", f"cat <<'END'\n{SDIAG.format(at=1_795_349_000 + calls, calls=calls, spent=1000 * calls)}\nEND")
+        site.monitor.ask_cost()
+    cost = site.observations.server_cost
+    assert cost is not None
+    assert (cost.calls, cost.period_ms, cost.busy_us) == (15, 15_000, 15_000)
+
+
+SDIAG = """\
+*******************************************************
+sdiag output at Sun Nov 22 10:48:36 2026 ({at})
+Data since      Sun Nov 22 10:46:28 2026 (1795340000)
+*******************************************************
+
+Remote Procedure Call statistics by user
+\troot            (       0) count:{calls}   ave_time:1000    total_time:{spent}
+"""

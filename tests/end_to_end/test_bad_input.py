@@ -218,8 +218,8 @@ def test_payloads_that_are_not_right_leave_the_next_one_alone(bridge: Bridge) ->
 
 
 AGENT_MISTAKES = (
-    ("jobs = 1", "job = 1", "hpcbridged.toml:32: unknown key 'intervals.job'", "did you mean 'jobs'?"),
-    ("jobs = 1", 'jobs = "often"', "hpcbridged.toml:32: intervals.jobs: expected a whole number, got text in quotes", ""),
+    ("jobs = 1", "job = 1", "hpcbridged.toml:34: unknown key 'intervals.job'", "did you mean 'jobs'?"),
+    ("jobs = 1", 'jobs = "often"', "hpcbridged.toml:34: intervals.jobs: expected a whole number, got text in quotes", ""),
     ('state_directory = "', 'state_directory = 7 # "', "hpcbridged.toml:1: state_directory: expected a path in quotes", ""),
     ('mode = "full"', 'mode = "ful"', "publish.mode: invalid value 'ful'", "known are: tenants, pseudonyms, full"),
     ("[cluster]", "[cluster", "not TOML", "line 3"),
