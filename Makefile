@@ -41,8 +41,9 @@ lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
 proto: $(VENV)/ready ## generate hpcbridge/wire/generated from proto/
 	$(BIN)/python proto/generate.py
 
-docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example
+docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, what parse shows
 	$(BIN)/python docs/make_worked_example.py
+	$(BIN)/python docs/make_parsed.py
 
 bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare slurm

@@ -26,9 +26,9 @@ from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.vitals import read_frontend
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.quantities import parse_instant
+from hpcbridge.schedulers import SCHEDULERS
 from hpcbridge.schedulers.report import Report
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
 from hpcbridge.wire.control import ask
 from tests.benchmarks.figures import Figure, milliseconds
 from tests.bridge import ROOT, Bridge, wait_until
@@ -66,11 +66,13 @@ def measure(directory: Path, *, quick: bool) -> Iterator[Figure]:
 class Site:
     """The agent's monitor, memory and spool in this process, so that its own CPU time can be told from the scheduler's."""
 
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, environment: dict[str, str], *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts"
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.spool = Spool(directory / "spool.db", cluster="north", quota_bytes=1 << 30, keep_ms=1)
         self.observations = Observations()
-        self.scheduler = SlurmScheduler("north")
+        self.scheduler = SCHEDULERS[scheduler]("north")
         self.memory = Memory(
             self.spool,
             Publication(mode=PublishMode.FULL, owners=frozenset()),
@@ -78,7 +80,7 @@ class Site:
             random_bytes=secrets.token_bytes,
         )
         self.runner = ScriptRunner(
-            ROOT / "scheduler_scripts", scheduler="slurm", environment=environment, timeout_seconds=30, max_bytes=1 << 28
+            scripts, scheduler=scheduler, environment=environment, timeout_seconds=30, max_bytes=1 << 28
         )
         self.monitor = Monitor(
             self.runner,
@@ -87,7 +89,7 @@ class Site:
             self.spool,
             self.observations,
             cluster="north",
-            scheduler_name="slurm",
+            scheduler_name=scheduler,
             stopping=threading.Event(),
             clock=now,
             read_frontend=read_frontend,
