@@ -1,5 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001 -- a script, not a package
 """Writes docs/parsed.md: one recording of each scheduler as `hpcbridgectl parse -o table` shows it. `--check` compares instead."""
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ SHOWN = (
 HEAD = """\
 # What parse shows
 
-Made by `make docs` from recordings in `tests/recorded/`, each of a cluster with jobs in every state. A dash is what the scheduler did not say.
+Made by `make docs` from recordings in `tests/recorded/`, each of a cluster with jobs in many states. A dash is what the scheduler did not
+say.
 """
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parse and compare for every scheduler: 20,000 jobs on 2,000 nodes, printed by scripts and read by the agent's own parts.
 
-The reports are made by `<scheduler>_load.py`: `reports(jobs, nodes)` gives what each query would print. Slurm is measured against a real one
+`<scheduler>_load.py` makes the reports: `reports(jobs, nodes)` gives what each query would print. Slurm is measured against a real one
 in agent.py.
 """
 
