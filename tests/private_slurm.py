@@ -384,13 +384,16 @@ def end_process(process: subprocess.Popen[bytes], *, number: signal.Signals = si
 
 
 def processes_of(configuration: Path) -> list[int]:
-    """Ids of the processes that run with this SLURM_CONF: daemons, steps, jobs."""
-    mark = f"SLURM_CONF={configuration}".encode()
+    """Ids of the processes that run with this SLURM_CONF: daemons, steps, jobs.
+
+    A step of 24.11 empties its environment; in the file system of another Debian, what is mounted for it tells whose it is.
+    """
+    mark, mounted = f"SLURM_CONF={configuration}".encode(), f" {configuration.parent} ".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                if mark in (entry / "environ").read_bytes().split(b"\0") or mounted in (entry / "mountinfo").read_bytes():
                     found.append(int(entry.name))
     return found
 
