@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.private_slurm import end_process, wait_until
+from tests.private_slurm import wait_until
 
 COMMANDS = ("qacct", "qalter", "qconf", "qdel", "qhold", "qhost", "qmod", "qrls", "qstat", "qsub")
 PROGRAMS = (*COMMANDS, "sge_qmaster", "sge_execd", "ip", "unshare", "nsenter", "setpriv")
@@ -212,14 +212,12 @@ class PrivateGridEngine:
     def close(self) -> None:
         """Ends the first process of the namespace, and with it the kernel ends all others; then removes what lay outside `directory`."""
         hosts = self._processes.pop("hosts", None)
+        if hosts is not None and hosts.poll() is None:
+            os.kill(self._first or hosts.pid, signal.SIGKILL)
+        for process in self._processes.values():
+            _collect(process)
         if hosts is not None:
-            if self._first and hosts.poll() is None:
-                os.kill(self._first, signal.SIGKILL)  # and `unshare` collects it
-            else:
-                hosts.kill()
-            hosts.wait()
-        for process in self._processes.values():  # each an nsenter that waits for a daemon, perhaps stopped with it
-            end_process(process, number=signal.SIGCONT)
+            hosts.wait()  # `unshare`, which collects the first process; the kernel lets that go when all others are collected
         self._processes.clear()
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -379,7 +377,7 @@ class PrivateGridEngine:
             argv = ["nsenter", f"--net=/run/netns/{node}", "unshare", "--uts", "sh", "-c", f'hostname {node}; exec "$@"', "sh", *argv]
         with (self.directory / "log" / f"{name}.out").open("ab") as log:
             process = subprocess.Popen(
-                [*self._inside(), "--pid", "--", *argv],
+                ["setpriv", "--pdeathsig", "KILL", *self._inside(), "--pid", "--", *argv],
                 env={**self.environment, "PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", "SGE_ND": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -394,13 +392,12 @@ class PrivateGridEngine:
             process = self._processes.get(f"execd-{node}")
             if process is not None:
                 os.kill(_child_of(process.pid), number)
-                process.send_signal(number)  # nsenter stops with its child, but does not go on with it
 
     def _end(self, name: str, *, number: signal.Signals) -> None:
         process = self._processes.pop(name, None)
         if process is not None:
             os.kill(_child_of(process.pid), number)
-            process.wait()
+            _collect(process)
 
     def _answers(self) -> bool:
         if self._processes["sge_qmaster"].poll() is not None:
@@ -419,6 +416,14 @@ def check_machine() -> None:
     missing = [program for program in PROGRAMS if shutil.which(program, path=_PATH) is None]
     if missing:
         raise GridEngineMissing(f"not installed: {', '.join(missing)}")
+
+
+def _collect(process: subprocess.Popen[bytes]) -> None:
+    """Waits for the `nsenter` of a daemon that is being killed. It stops when its child stops, and must go on to see the end of it."""
+    deadline = time.monotonic() + 5
+    while process.poll() is None:
+        process.send_signal(signal.SIGCONT if time.monotonic() < deadline else signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def _child_of(process: int) -> int:
