@@ -47,7 +47,9 @@ _CATEGORY_LIMIT = re.compile(r"(?:\A|\s)-l (?:\S*,)?h_rt=([^,\s]{1,40})")
 _NUMBER = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
 _NEEDED = (
     "qname", "hostname", "owner", "jobname", "jobnumber", "taskid", "qsub_time", "start_time", "end_time", "slots", "failed", "exit_status",
+    "maxvmem",
 )  # fmt: skip
+"""In their order. Nothing is read of `maxvmem`, but it stands near the end of a record in every version: what lacks it was cut off."""
 _TOTAL, _LINES_OF_TOTAL = "Total System Usage", 5
 """What follows the records where all of them were asked for."""
 

@@ -64,6 +64,7 @@ def record(number: int = 7, **changes: str) -> str:
         "account": "sge", "qsub_time": "Sun Nov 22 10:00:00 2026", "start_time": "Sun Nov 22 10:05:00 2026",
         "end_time": "Sun Nov 22 10:06:00 2026", "granted_pe": "NONE", "slots": "1", "failed": "0    ", "exit_status": "0",
         "ru_wallclock": "60s",
+        "maxvmem": "1.750MB",
     } | changes  # fmt: skip
     return "=" * 62 + "\n" + "".join(f"{key:<12} {value}\n" for key, value in fields.items())
 
