@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from hpcbridge.model.jobs import JobState, Outcome
 from hpcbridge.model.nodes import Availability
-from hpcbridge.schedulers.pbs import split_exit_status
 
 STATES: dict[str, JobState] = {
     "Q": JobState.QUEUED,
@@ -58,9 +57,9 @@ restart; -10, -13, -21, -23 identity, password, directory, Kerberos; -11 rerun a
 def outcome_of(status: int | None, *, deleted: bool) -> Outcome:
     """How a job ended: `status` is its Exit_status, None if there is none because it never ran.
 
-    `deleted` says that the server was asked to delete it. That makes a signal CANCELLED, but not an exit: a job that catches the
-    signal and ends with a code of its own has ended by itself. Success is a status of 0 alone: substate 92 means it only where the job
-    ran at all (recorded: ended/18, a job whose dependency failed).
+    `deleted` says that the server was asked to delete it. That makes 143, the signal of a deletion passed on by a shell, CANCELLED, and
+    nothing else: who catches the signal and ends with a code or signal of its own has ended by itself. Success is a status of 0 alone:
+    substate 92 means it only where the job ran at all (recorded: ended/18, a job whose dependency failed).
     """
     if status is None or status in _CANCELLED_STATUSES:
         return Outcome.CANCELLED
@@ -68,8 +67,7 @@ def outcome_of(status: int | None, *, deleted: bool) -> Outcome:
         return _OF_THE_SCHEDULER.get(status, Outcome.FAILED)
     if status == 0:
         return Outcome.COMPLETED
-    signal = split_exit_status(status)[1]
-    return Outcome.CANCELLED if signal is not None and deleted else Outcome.FAILED
+    return Outcome.CANCELLED if status == _TERMINATED and deleted else Outcome.FAILED
 
 
 def was_deleted(*, substate: str, comment: str) -> bool:

@@ -118,7 +118,7 @@ def job_from_accounting(cluster: str, found: PbsJobId, fields: Mapping[str, str]
 
 def job_deleted_before_it_ran(cluster: str, found: PbsJobId, *, ctime: str | None) -> JobRead:
     """A job that was deleted or aborted while it waited; accounting then knows `ctime` only if it had run before."""
-    end = end_of(None, Evidence(ran=False))
+    end = end_of(None, Evidence())
     job = Job(
         cluster=cluster,
         job_id=found.job_id,
@@ -134,11 +134,9 @@ def job_deleted_before_it_ran(cluster: str, found: PbsJobId, *, ctime: str | Non
 
 
 def _evidence(element: Element, *, release: int | None, limit: int | None, wall: int | None) -> Evidence:
-    values = element.values
     asked = lenient(parse_memory, element.group("Resource_List").get("mem"))
     used = lenient(parse_memory, element.group("resources_used").get("mem"))
     return Evidence(
-        ran=bool(values.get("exec_host")),
         over_walltime=limit is not None and wall is not None and wall >= limit,
         over_memory=asked is not None and used is not None and used >= asked,
         release=release,

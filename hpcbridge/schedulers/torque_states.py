@@ -44,9 +44,8 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What else is known of a job that ended: whether it `ran`, whether it reached its limits, and the `release` of TORQUE, if known."""
+    """What else is known of a job that ended: whether it reached its limits, and the `release` of TORQUE, if known."""
 
-    ran: bool
     over_walltime: bool = False
     over_memory: bool = False
     release: int | None = None
@@ -55,10 +54,10 @@ class Evidence:
 def end_of(status: int | None, evidence: Evidence) -> End:
     """The end that an exit status stands for (manual, "Job exit status").
 
-    Without one a job that never ran was deleted. One that did run has an end nobody knows, as after `qdel -p`.
+    Without one the job was deleted: before it ran, in the queue after a rerun (which leaves its `exec_host`), or purged (`qdel -p`).
     """
     if status is None:
-        return End(JobState.UNDETERMINED, None) if evidence.ran else End(JobState.FAILED, Outcome.CANCELLED)
+        return End(JobState.FAILED, Outcome.CANCELLED)
     if status == 0:
         return End(JobState.DONE, Outcome.COMPLETED, 0)
     code, signal = split_exit_status(status)

@@ -232,6 +232,8 @@ def test_every_letter_has_a_meaning() -> None:
         (143, False, Outcome.FAILED),
         (143, True, Outcome.CANCELLED),
         (137, False, Outcome.FAILED),
+        (137, True, Outcome.FAILED),
+        (270, True, Outcome.FAILED),
         (255, True, Outcome.FAILED),
         (-27, False, Outcome.OUT_OF_MEMORY),
         (-14, False, Outcome.NODE_FAILED),

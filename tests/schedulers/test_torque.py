@@ -102,11 +102,11 @@ def test_a_limit_of_an_unknown_version_is_told_by_what_was_used() -> None:
     assert only(read(job_xml(state="C", inside=used, requested=requested))).outcome is Outcome.OUT_OF_MEMORY
 
 
-def test_without_an_exit_status_only_a_job_that_never_ran_was_cancelled() -> None:
+def test_without_an_exit_status_a_job_was_deleted_in_the_queue_or_purged() -> None:
     assert only(read(job_xml(state="C", inside="<mtime>1500</mtime>"))).outcome is Outcome.CANCELLED
     assert only(read(job_xml(state="C", inside="<mtime>1500</mtime>"))).ended_at == 1_500_000
     ran = only(read(job_xml(state="C", inside="<exec_host>node01/0</exec_host><start_time>1200</start_time>")))
-    assert (ran.state, ran.outcome) == (JobState.UNDETERMINED, None)
+    assert (ran.state, ran.outcome, ran.exit_code, ran.exit_signal) == (JobState.FAILED, Outcome.CANCELLED, None, None)
 
 
 @pytest.mark.parametrize(
