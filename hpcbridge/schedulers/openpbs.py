@@ -47,7 +47,7 @@ from hpcbridge.schedulers.openpbs_document import (
 )
 from hpcbridge.schedulers.openpbs_jobs import JobRead, read_job
 from hpcbridge.schedulers.openpbs_times import SLACK_MS, LocalTimes, zone_is_wrong
-from hpcbridge.schedulers.pbs import parse_job_id, parse_seconds
+from hpcbridge.schedulers.pbs import is_narrowed, parse_job_id, parse_seconds
 from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Report, Scheduler
 
 _HISTORY_SECONDS = 14 * 86_400
@@ -68,6 +68,7 @@ class OpenpbsScheduler(Scheduler):
         self._times = LocalTimes(datetime.UTC)
         self._zone_wrong = False
         self._partly_listed: frozenset[str] = frozenset()
+        self._narrowed = False
 
     def about(self, report: Report) -> About:
         """Release, server, and for how long ended jobs are kept."""
@@ -94,8 +95,11 @@ class OpenpbsScheduler(Scheduler):
 
     def jobs(self, report: Report) -> Answer[Job]:
         """Every job of the server. An array's members that are not listed one by one are one record with their count."""
+        self._narrowed = is_narrowed(report.argv)
         document = self._open_jobs(report)
         if document is None:
+            if report.exit_status != 0:
+                raise failed(report)  # no job of those that were asked for, which says nothing of the others
             self._read, self._partly_listed = {}, frozenset()
             return Answer(records=())
         reads, problems, read = self._job_records(report, document, self._read)
@@ -121,7 +125,12 @@ class OpenpbsScheduler(Scheduler):
             raise failed(report)
         nodes: list[Node] = []
         problems: list[Problem] = []
+        refused: list[str] = []
         for number, region, fields in _unique(report, document, problems, "node"):
+            if "Error" in fields and "state" not in fields:
+                refused.append(text_of(fields["Error"], limit=200).strip() or "an error in the place of a node")
+                problems.append(quarantined(report.query, ValueError(refused[-1]), line=number, subject=region.name))
+                continue
             try:
                 occupied = has_items(region.body, "jobs", document.unit)
                 node, known = node_from(self._cluster, region.name, fields, occupied=occupied)
@@ -131,6 +140,8 @@ class OpenpbsScheduler(Scheduler):
             if not known:
                 problems.append(unknown_state(report.query, node.native_state, line=number, subject=node.name, field="availability"))
             nodes.append(node)
+        if refused and len(refused) == len(problems) and not nodes:
+            raise failed(report, refused[0])
         return Answer(records=tuple(nodes), problems=tuple(sorted(problems, key=_line)))
 
     def queues(self, report: Report, *, nodes: Sequence[Node] | None, jobs: Sequence[Job] | None) -> Answer[Queue]:
@@ -139,7 +150,7 @@ class OpenpbsScheduler(Scheduler):
         document = open_document(report, "Queue")
         if document.start is None and doubtful:
             raise failed(report)
-        counts = None if jobs is None else jobs_by_queue(jobs)
+        counts = None if jobs is None or self._narrowed else jobs_by_queue(jobs)
         bound = frozenset(name for node in nodes or () for name in node.queues)
         queues: list[Queue] = []
         problems: list[Problem] = []

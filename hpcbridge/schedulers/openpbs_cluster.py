@@ -34,8 +34,6 @@ def node_from(cluster: str, name: str, fields: Attributes, *, occupied: bool) ->
 
     Raises ValueError for one that cannot be true.
     """
-    if "Error" in fields:
-        raise ValueError(text_of(fields["Error"], limit=200).strip() or "an error in the place of a node")
     if "State" in fields and "state" not in fields:
         return _summarised(cluster, name, fields, occupied=occupied)
     native = escape_text(raw_of(_required(fields, "state")), limit=256)

@@ -78,10 +78,12 @@ def was_deleted(*, substate: str, comment: str) -> bool:
 _UP = frozenset({"free", "busy", "job-busy", "job-exclusive", "resv-exclusive"})
 _WAKING = frozenset({"provisioning", "wait-provisioning", "sleep", "powered-off", "powering-down", "powering-on"})
 _LEAVING = frozenset({"offline", "maintenance"})
-_DOWN = frozenset({"down", "stale", "state-unknown", "unresolvable", "initializing"})
-NODE_WORDS = _UP | _WAKING | _LEAVING | _DOWN
+_DOWN = frozenset({"down", "stale", "unresolvable"})
+_UNHEARD = frozenset({"state-unknown", "initializing"})
+NODE_WORDS = _UP | _WAKING | _LEAVING | _DOWN | _UNHEARD
 """Words of a node's state, joined by commas (pbs_node_attributes(7B) and PBS Professional's reference). A node that is asleep or being
-provisioned takes work: the scheduler wakes or provisions it for a job. `state-unknown` and `initializing` have not answered yet."""
+provisioned takes work: the scheduler wakes or provisions it for a job. One that is `state-unknown` or `initializing` has not yet
+answered the server, which adds `down` where it gave it up."""
 
 _NOT_FOR_ALL = frozenset({"resv-exclusive", "job-exclusive", "busy"}) | _WAKING
 
@@ -94,7 +96,7 @@ def node_availability(native_state: str, *, occupied: bool) -> tuple[Availabilit
         return Availability.DOWN, known
     if words & _LEAVING:
         return (Availability.DRAINING if occupied else Availability.DRAINED), known
-    return (Availability.UP if known else Availability.UNKNOWN), known
+    return (Availability.UP if known and not words & _UNHEARD else Availability.UNKNOWN), known
 
 
 def kept_for_some(native_state: str) -> bool:

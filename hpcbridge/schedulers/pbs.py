@@ -42,6 +42,24 @@ class PbsJobId:
     array_index: int | None
 
 
+_WITH_VALUE = frozenset({"-F", "-D", "-u", "-W"})
+_SELECTS = re.compile(r"-[a-zA-Z]*u[a-zA-Z]*\Z", re.ASCII)
+
+
+def is_narrowed(argv: Sequence[str]) -> bool:
+    """True if a recorded `qstat` asked for less than every job: for ids, queues or owners. What is missing then proves nothing."""
+    place = next((number for number, word in enumerate(argv) if word.rpartition("/")[2] == "qstat"), len(argv))
+    options = iter(argv[place + 1 :])
+    for word in options:
+        if _SELECTS.match(word):
+            return True
+        if word in _WITH_VALUE:
+            next(options, None)
+        elif not word.startswith(("-", "@")):
+            return True
+    return False
+
+
 @lru_cache(maxsize=65536)
 def parse_job_id(text: str) -> PbsJobId:
     """`26.head1.cluster.local` → 26, `36[1].head1` → 36[1], `36[].head1` → 36[] (the parent). Old TORQUE spells a member `36-1`."""

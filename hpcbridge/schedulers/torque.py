@@ -30,7 +30,7 @@ from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import failed, jobs_by_queue, quarantined, unknown_state
-from hpcbridge.schedulers.pbs import TextBlock, parse_job_id, parse_number, parse_seconds, read_text_blocks
+from hpcbridge.schedulers.pbs import TextBlock, is_narrowed, parse_job_id, parse_number, parse_seconds, read_text_blocks
 from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Report, Scheduler
 from hpcbridge.schedulers.torque_accounting import is_accounting_line, read_accounting
 from hpcbridge.schedulers.torque_jobs import JobRead, job_from_element
@@ -65,6 +65,7 @@ class TorqueScheduler(Scheduler):
         self._longest_seconds: int | None = None
         self._gpus_held: Mapping[str, int] | None = None
         self._farm: Farm | None = None
+        self._narrowed = False
 
     def about(self, report: Report) -> About:
         """Version, name of the server and `keep_completed`, from `qstat -B -f`."""
@@ -92,14 +93,16 @@ class TorqueScheduler(Scheduler):
         """Every job of the server. Nothing printed and exit status 0 means that there is none: qstat prints not even a frame then."""
         held: Mapping[str, int] | None = None
         try:
-            if report.exit_status != 0 or (is_blank(report.stdout) and report.stderr.strip()):
+            narrowed = self._narrowed = is_narrowed(report.argv)
+            some_unknown = narrowed and not is_blank(report.stdout) and _only_unknown_jobs(report)
+            if (report.exit_status != 0 and not some_unknown) or (is_blank(report.stdout) and report.stderr.strip()):
                 raise failed(report)
             now: dict[bytes, JobRead] = {}
             reads, problems = self._jobs_of(report, before=self._read, now=now)
             answer = _answer(report, reads, problems)
             self._read = now
             unread = any(problem.kind is not ProblemKind.UNKNOWN_STATE for problem in answer.problems)
-            if not unread and all(read.known or not read.job.gpus for read in now.values()):
+            if not unread and not narrowed and all(read.known or not read.job.gpus for read in now.values()):
                 held = _gpus_by_node(now.values())
         finally:
             self._gpus_held = held
@@ -154,7 +157,7 @@ class TorqueScheduler(Scheduler):
         blocks = _blocks_of(report, "Queue")
         farm = self._farm
         farm = None if nodes is None or farm is None else Farm({node.name: node for node in nodes}, farm.properties)
-        by_queue = None if jobs is None else jobs_by_queue(jobs)
+        by_queue = None if jobs is None or self._narrowed else jobs_by_queue(jobs)
         names = Counter(block.name for block in blocks)
         queues: list[Queue] = []
         problems: list[Problem] = []

@@ -125,6 +125,21 @@ def test_only_exit_status_0_without_a_word_proves_that_there_is_no_job(status: i
         OpenpbsScheduler("c1").jobs(report)
 
 
+def test_that_some_ids_are_unknown_does_not_prove_that_there_is_no_job() -> None:
+    unknown = dataclasses.replace(recorded("unknown-only", "ended"), query="jobs")
+    with pytest.raises(ScriptFailed):
+        OpenpbsScheduler("c1").jobs(unknown)
+    some = dataclasses.replace(recorded("unknown-job", "ended"), query="jobs")
+    assert set(jobs_of(some)) == {"29", "30"}
+
+
+def test_some_jobs_are_not_the_load_of_the_queues() -> None:
+    scheduler = OpenpbsScheduler("c1")
+    jobs = scheduler.jobs(dataclasses.replace(recorded("unknown-job", "ended"), query="jobs")).records
+    queues = scheduler.queues(recorded("zoo", "queues"), nodes=None, jobs=jobs).records
+    assert {(queue.jobs_queued, queue.jobs_running) for queue in queues} == {(None, None)}
+
+
 def test_two_hundred_unknown_ids_are_an_answer_and_one_other_word_is_none() -> None:
     ids = [str(number) for number in range(1000, 1200)]
     report = dataclasses.replace(
@@ -269,6 +284,26 @@ def test_every_word_of_a_node_is_known_and_none_hides_that_it_is_down(word: str)
     assert node_availability(f"{word},down", occupied=True) == (Availability.DOWN, True)
     assert node_availability(f"offline,{word}", occupied=True)[0] in (Availability.DOWN, Availability.DRAINING)
     assert node_availability(f"{word},new-word", occupied=False)[0] is not Availability.UP
+
+
+@pytest.mark.parametrize("word", ["state-unknown", "initializing"])
+def test_a_node_that_has_not_answered_yet_is_neither_up_nor_down(word: str) -> None:
+    assert node_availability(word, occupied=True) == (Availability.UNKNOWN, True)
+    assert node_availability(f"free,{word}", occupied=False) == (Availability.UNKNOWN, True)
+
+
+def test_a_node_that_pbsnodes_does_not_know_is_a_question_that_failed() -> None:
+    zoo = recorded("zoo", "nodes")
+    with_unknown = edited(zoo, ('        "cn01":{', '        "cn99":{\n            "Error":"Unknown node "\n        },\n        "cn01":{'))
+    answer = OpenpbsScheduler("c1").nodes(with_unknown)
+    assert answer.records == OpenpbsScheduler("c1").nodes(zoo).records
+    assert [(problem.kind, problem.subject, problem.text) for problem in answer.problems] == [
+        (ProblemKind.QUARANTINED, "cn99", "Unknown node")
+    ]
+    only = b'"nodes":{\n        "cn99":{\n            "Error":"Unknown node "\n        }\n    }\n}\n'
+    alone = zoo.stdout[: zoo.stdout.index(b'"nodes":{')] + only
+    with pytest.raises(ScriptFailed, match="Unknown node"):
+        OpenpbsScheduler("c1").nodes(dataclasses.replace(zoo, stdout=alone))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
+from hpcbridge.schedulers.pbs import is_narrowed
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
 from hpcbridge.schedulers.torque import TorqueScheduler
 from hpcbridge.schedulers.torque_nodes import slots_in_use
@@ -315,6 +316,41 @@ def test_what_proves_that_there_are_no_jobs() -> None:
     for query, ask in (("nodes", scheduler.nodes), ("about", scheduler.about)):
         with pytest.raises(ReportUnreadable, match="nothing was printed"):
             ask(report(query, ""))
+
+
+def test_jobs_asked_for_by_their_ids_are_told_and_are_not_all() -> None:
+    scheduler = TorqueScheduler("c1")
+
+    def gpus_used() -> int | None:
+        nodes = scheduler.nodes(report("nodes", (ZOO / "nodes.out").read_bytes())).records
+        return next(node.gpus_used for node in nodes if node.name == "gpu01")
+
+    zoo = scheduler.jobs(report("jobs", (ZOO / "jobs.out").read_bytes())).records
+    assert gpus_used() == 1
+    unknown = b"qstat: Unknown Job Id Error 99999.head1\n"
+    one = (RECORDED / "6.1.3" / "one-job" / "ended.out").read_bytes()
+    some = scheduler.jobs(Report("jobs", ("/usr/bin/qstat", "-x", "27", "99999"), 153, one, unknown))
+    assert some.records == tuple(job for job in zoo if job.job_id == "27")
+    assert gpus_used() is None
+    for argv, stdout in ((("qstat", "-x", "99999"), b""), (("qstat", "-x", "-t"), one)):
+        with pytest.raises(ScriptFailed):
+            scheduler.jobs(Report("jobs", argv, 153, stdout, unknown))
+
+
+@pytest.mark.parametrize(
+    ("argv", "narrowed"),
+    [
+        ("qstat -x -t", False),
+        ("env TZ=UTC qstat -t -f -F json", False),
+        ("/opt/pbs/bin/qstat -f -F json @head1", False),
+        ("/site/scripts/jobs", False),
+        ("qstat -x 27", True),
+        ("qstat -f -F json workq", True),
+        ("qstat -fu alice", True),
+    ],
+)
+def test_what_a_question_leaves_out(argv: str, *, narrowed: bool) -> None:
+    assert is_narrowed(argv.split()) is narrowed
 
 
 def test_ended_knows_unknown_ids_from_a_server_that_is_away() -> None:
