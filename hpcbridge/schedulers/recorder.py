@@ -133,7 +133,9 @@ def _worth_asking(report: Report | None, scheduler: str) -> Iterator[str]:
         return
     ended = sorted((job for job in jobs if job.state.ended), key=lambda job: job.ended_at or 0, reverse=True)
     live = sorted((job for job in jobs if job.state in _LIVE), key=lambda job: job.started_at or 0, reverse=True)
-    yield from (job.job_id for job in [*ended[:_ASKED_MOST], *live[: max(_ASKED_MOST - len(ended), _ASKED_MOST // 4)]])
+    chosen = [*ended[:_ASKED_MOST], *live[: max(_ASKED_MOST - len(ended), _ASKED_MOST // 4)]]
+    # sacct refuses a whole question for a range that was cancelled as it waited, such as 30_[1-2997:7]
+    yield from (job.array_job_id if job.array_job_id is not None and job.array_index is None else job.job_id for job in chosen)
 
 
 def _differences_in(what: str, before: Normalised, after: Normalised) -> Iterator[str]:

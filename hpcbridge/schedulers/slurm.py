@@ -9,6 +9,7 @@ of a job that still runs is as of the poll that parsed it, and is not in itself 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +19,10 @@ from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
-from hpcbridge.schedulers.findings import jobs_by_queue, quarantined, stderr_of, unknown_state
+from hpcbridge.schedulers.findings import jobs_by_queue, quarantined, unknown_state
 from hpcbridge.schedulers.report import About, Answer, Effort, Problem, Report, Scheduler
 from hpcbridge.schedulers.slurm_cluster import node_from, queue_from
-from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, Layout, sacct_layout, squeue_layout
+from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, Layout, header_unprinted, sacct_layout, squeue_layout
 from hpcbridge.schedulers.slurm_cost import effort_from
 from hpcbridge.schedulers.slurm_jobs import (
     JobRead,
@@ -41,7 +42,6 @@ from hpcbridge.schedulers.slurm_lines import (
 from hpcbridge.schedulers.slurm_pyslurm import Seen, is_pyslurm, read_jobs, read_nodes, read_queues
 
 _ELAPSED = re.compile(r"(?:[0-9:-]{1,20}|INVALID|N/A|UNLIMITED)\Z")
-_SQUEUE_START = re.compile(r"TIME\|([0-9A-Za-z]{8,64})\|")
 _VERSION = re.compile(r"slurm\S* (\d+\.\d+\S*)")
 _SETTING = re.compile(r"(\w+)\s*= (.*)")
 _SECONDS = re.compile(r"(\d{1,9}) sec\Z", re.ASCII)
@@ -91,19 +91,19 @@ class SlurmScheduler(Scheduler):
         if is_pyslurm(report):
             reads, problems, self._seen = read_jobs(self._cluster, report, self._seen)
             return _answer(report, reads, problems, unique=True)
-        lines = lines_of(report)
-        nonce = _squeue_nonce(report, lines[0])
-        layout = squeue_layout(report, lines[0].split("|")[2:])
+        unprinted = header_unprinted(report)
+        lines = lines_of(report) if unprinted is None else [unprinted, *lines_of(report)]
+        layout, nonce = squeue_layout(report, lines[0])
         read_cells = layout.reader()
         before, now = self._read if layout == self._layout else {}, dict[str, JobRead]()
         utc = says_utc(report)
         reads, problems = [], []
         misfits = 0
-        for number, elapsed, record in _records(lines, nonce, layout.width):
+        for number, elapsed, record in _records(lines, nonce, layout):
             read = before.get(record)
             if read is None:
                 try:
-                    read = job_from_squeue(self._cluster, read_cells(record), elapsed, utc=utc)
+                    read = job_from_squeue(self._cluster, read_cells(record), elapsed or layout.elapsed(record), utc=utc)
                 except ValueError as error:
                     problems.append(quarantined(report.query, error, line=number, subject=layout.subject(record)))
                     misfits += not layout.fits(record)
@@ -218,6 +218,7 @@ class SlurmScheduler(Scheduler):
         reads: list[tuple[int, str, JobRead]] = []
         problems: list[Problem] = []
         answered: set[str] = set()
+        told: dict[str, Job] = {}
         cut = False
         for number, record in blocks_of(lines_of(report), "JobId="):
             raw_id = _first(_RAW_ID, record)
@@ -233,35 +234,33 @@ class SlurmScheduler(Scheduler):
                 problems.append(quarantined(report.query, error, line=number, subject=_member_id(record) or raw_id))
                 answered.update({_member_id(record) or raw_id, raw_id} & set(job_ids))
             else:
-                reads.append((number, read[0].job_id, read))
-        if job_ids and len(answered) + unknown > len(set(job_ids)):
+                job = dataclasses.replace(read[0], wall_seconds=None)
+                if told.get(job.job_id) != job:  # who asks for an array and for a member of it is told of the member twice
+                    reads.append((number, job.job_id, read))
+                told[job.job_id] = job
+        ranges = any("[" in job_id for job_id in job_ids)
+        if job_ids and not ranges and len(answered) + unknown > len(set(job_ids)):
             raise ReportUnreadable(f"{len(answered)} ids answered and {unknown} unknown of {len(set(job_ids))} asked for")
         return _answer(report, reads, problems, unique=True)
 
 
-def _squeue_nonce(report: Report, header: str) -> str:
-    match = _SQUEUE_START.match(header)
-    if match:
-        return match.group(1)
-    why = f": {stderr_of(report).splitlines()[0]}" if complains(report) else ""
-    text = f"the first column is not the elapsed time, or no nonce follows it{why}"
-    raise ReportUnreadable(text, line_number=1, line=escape_text(header))
-
-
-def _records(lines: Sequence[str], nonce: str, width: int) -> Iterator[tuple[int, str, str]]:
+def _records(lines: Sequence[str], nonce: str, layout: Layout) -> Iterator[tuple[int, str, str]]:
     """Line number, elapsed time and the rest of each record; a line without the nonce continues the name before it.
+
+    Where another column than the elapsed time comes first, the elapsed time is empty and the rest is the whole record.
 
     Nobody who chooses a name knows the nonce, so a whole record anywhere else than at the begin of a line means damage.
     """
-    separator = f"|{nonce}|"
+    separator, width = f"|{nonce}|", layout.width
     number, elapsed, rest = 0, "", ""
     for position, line in enumerate(lines[1:], 2):
         first, found, after = line.partition(separator)
-        if found and _ELAPSED.match(first):
+        if found and (_ELAPSED.match(first) if layout.timed else "|" not in first):
             if number:
                 yield number, elapsed, rest
-            number, elapsed, rest = position, first, after
-            _check_alone(after.partition(separator)[2], width, position, line)
+            number, elapsed, rest = (position, first, after) if layout.timed else (position, "", f"{first}{layout.separator}{after}")
+            if layout.separator == "|":
+                _check_alone(after.partition(separator)[2], width, position, line)
         elif number:
             _check_alone(after, width, position, line)
             rest = f"{rest}\n{line}"

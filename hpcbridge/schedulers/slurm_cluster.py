@@ -19,7 +19,8 @@ from hpcbridge.schedulers.notation import NOTHING, expand_hosts, parse_count, pa
 from hpcbridge.schedulers.slurm_states import kept_for_some, node_availability
 
 _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
-_REASON = re.compile(r"Reason=(.*?)(?: \[[^\[\]@]{0,64}@[^\[\]@]{1,32}\])?\s*\Z", re.DOTALL)
+_REASON = re.compile(r"Reason=(.*?)(?: \[[^\[\]@]{0,64}@[^\[\]@]{1,32}\](?P<more>(?:(?: |\n {3}) {7}.*)?))?\s*\Z", re.DOTALL)
+_NEXT_LINE = re.compile(r"(?: |\n {3}) {7}")
 _AFTER_REASON = re.compile(r" (?:Comment|Extra)=.*\Z", re.DOTALL)
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _GRES_GPU = re.compile(r"gpu(?::(?!no_consume)([^:=]+))?(?::no_consume)?:(\d{1,9}[KkMm]?)\Z", re.ASCII)
@@ -108,8 +109,11 @@ def _required(fields: Mapping[str, str], key: str) -> str:
 
 
 def _reason(text: str) -> str | None:
+    """Who gave the reason and when stands behind its first line; the other lines follow, indented (recorded: 22.05.8/situations c4)."""
     match = _REASON.match(_AFTER_REASON.sub("", text))
-    return escape_text(match.group(1)) if match and match.group(1) not in NOTHING else None
+    if not match or match.group(1) in NOTHING:
+        return None
+    return escape_text(match.group(1) + _NEXT_LINE.sub("\n", match.group("more") or ""))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -9,15 +9,17 @@ else is refused. So is one that lacks a column that was asked for: squeue leaves
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import PurePath
 
 from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import stderr_of
 from hpcbridge.schedulers.report import Report
+from hpcbridge.schedulers.slurm_asked import SQUEUE_FIELDS, asked_of_sacct, asked_of_squeue, fields_of_squeue, widths_of_squeue
 from hpcbridge.schedulers.slurm_lines import complains
 
 Cells = Sequence[str | None]
@@ -28,7 +30,7 @@ SQUEUE_HEADER = (
     "REASON", "SUBMIT_TIME", "ELIGIBLE_TIME", "START_TIME", "END_TIME", "TIME_LIMIT", "CPUS", "NODES", "NODELIST", "TRES_ALLOC",
     "TRES_PER_NODE", "TRES_PER_JOB", "TRES_PER_TASK", "MIN_MEMORY", "EXIT_CODE", "REQUEUE", "RESTART_COUNT", "NAME",
 )  # fmt: skip
-"""Columns after the nonce, as 22.05, 24.11 and 26.05 print them for _SQUEUE_FIELDS."""
+"""Columns after the nonce, as 22.05, 24.11 and 26.05 print them for SQUEUE_FIELDS."""
 
 SACCT_HEADER = (
     "JobID", "JobIDRaw", "State", "ExitCode", "DerivedExitCode", "Reason", "Submit", "Eligible", "Start", "End", "ElapsedRaw",
@@ -36,13 +38,6 @@ SACCT_HEADER = (
     "Partition", "JobName",
 )  # fmt: skip
 """Columns of `ended`."""
-
-_SQUEUE_FIELDS = (
-    "jobarrayid", "jobid", "arrayjobid", "arraytaskid", "hetjobid", "hetjoboffset", "username", "account", "partition", "state",
-    "reason", "submittime", "eligibletime", "starttime", "endtime", "timelimit", "numcpus", "numnodes", "nodelist", "tres-alloc",
-    "tres-per-node", "tres-per-job", "tres-per-task", "minmemory", "exit_code", "requeue", "restartcnt", "name",
-)  # fmt: skip
-"""What squeue -O calls the columns of SQUEUE_HEADER."""
 
 _SQUEUE_PLAIN = frozenset(SQUEUE_HEADER) - {"NAME"} | {
     "ACCRUE_TIME", "ALLOC_SID", "ASSOC_ID", "BATCH_FLAG", "BATCH_HOST", "BOARDS_PER_NODE", "CLUSTER", "CONTIGUOUS", "CORES_PER_SOCKET",
@@ -66,6 +61,8 @@ _SACCT_TEXTS = frozenset({
 })  # fmt: skip
 """Columns of sacct that hold what a user or an administrator wrote."""
 
+_SQUEUE_START = re.compile(r"([A-Z][A-Z_]{0,30})\|([0-9A-Za-z]{8,64})\|")
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -80,6 +77,10 @@ class Layout:
     """The last column holds what a user wrote: separators and newlines in it mean nothing."""
     trailing: bool
     """A separator stands behind the last column too."""
+    timed: bool = False
+    """The elapsed time stands before the record, not in it."""
+    time_place: int | None = None
+    """Where the elapsed time stands in the record."""
 
     def reader(self) -> Callable[[str], Cells]:
         """The function that splits one record; it raises ValueError for one that does not have the columns of the header."""
@@ -92,6 +93,11 @@ class Layout:
             return cells
 
         return read
+
+    def elapsed(self, record: str) -> str:
+        """The elapsed time from within a record, empty where it is not there."""
+        cells = record.split(self.separator, self.time_place + 1) if self.time_place is not None else []
+        return cells[self.time_place] if self.time_place is not None and len(cells) > self.time_place else ""
 
     def has(self, column: int) -> bool:
         """True if the report has the column of our own list with this number."""
@@ -121,19 +127,45 @@ class Layout:
         return cells
 
 
-def squeue_layout(report: Report, header: Sequence[str]) -> Layout:
-    """From the names after the nonce. JOBID is the id as typed or the raw one: what the command asked for says which, else our order."""
-    names, trailing = _without_trailing(header)
+def squeue_layout(report: Report, header: str) -> tuple[Layout, str]:
+    """From the header line, with its nonce. JOBID is the id as typed or the raw one: what the command asked for says which, else our order.
+
+    The nonce stands behind the first column, or behind every one; the first one is the elapsed time in our scripts.
+    """
+    start = _SQUEUE_START.match(header)
+    if not start or start.group(2) in _SQUEUE_PLAIN:
+        why = f": {stderr_of(report).splitlines()[0]}" if complains(report) else ""
+        raise ReportUnreadable(f"no nonce follows the first column{why}", line_number=1, line=escape_text(header))
+    first, nonce = start.groups()
+    timed = first == "TIME"
+    between = f"|{nonce}|"
+    separator = between if header.count(between) > 1 and header.count("|") == 2 * header.count(between) else "|"
+    names, trailing = _without_trailing([*([] if timed else [first]), *header.partition(between)[2].split(separator)])
     _check_names(report, names)
-    asked = _asked_columns(report, names)
+    if cut := widths_of_squeue(report.argv):
+        raise _unreadable(report, names, f"a width may have cut what it holds: {escape_text(', '.join(cut))}")
+    asked = _asked_columns(report, names, timed=timed)
     places = _places_of_squeue(report, names, asked)
     for name in names[:-1]:
         if name not in _SQUEUE_PLAIN:
             raise _unreadable(report, names, f"column {escape_text(name, limit=40)} may hold text of a user and is not the last one")
-    for column, field in ((0, "JobArrayID"), (_SQUEUE_FIELDS.index("state"), "State")):
+    for column, field in ((0, "JobArrayID"), (SQUEUE_FIELDS.index("state"), "State")):
         if column not in places:
             raise _unreadable(report, names, f"no column {field}, which every record needs")
-    return _layout("|", names, places, len(SQUEUE_HEADER), open_ended=names[-1] not in _SQUEUE_PLAIN, trailing=trailing)
+    layout = _layout(separator, names, places, len(SQUEUE_HEADER), open_ended=names[-1] not in _SQUEUE_PLAIN, trailing=trailing)
+    return dataclasses.replace(layout, timed=timed, time_place=names.index("TIME") if "TIME" in names else None), nonce
+
+
+def header_unprinted(report: Report) -> str | None:
+    """The header that squeue leaves out with -h, from what the command asked for; None where it was printed or the command does not say.
+
+    A field that squeue does not know has no column and a complaint on standard error, which refuses the report.
+    """
+    fields = fields_of_squeue(report.argv)
+    if not fields or not {"-h", "--noheader"} & {*report.argv} or complains(report):
+        return None
+    headers = {**dict(zip(SQUEUE_FIELDS, SQUEUE_HEADER, strict=True)), "timeused": "TIME"}
+    return "".join(headers.get(field, "OTHER") + suffix for field, suffix in fields)
 
 
 def sacct_layout(report: Report, header: str) -> Layout:
@@ -141,7 +173,7 @@ def sacct_layout(report: Report, header: str) -> Layout:
     separator = f"|{nonce}|" if (nonce := _nonce_of(header)) else "|"
     names, trailing = _without_trailing(header.split(separator))
     _check_names(report, names)
-    asked = _asked_of_sacct(report.argv)
+    asked = asked_of_sacct(report.argv)
     lacking = [field for field in asked if not any(name.lower().startswith(field) for name in names)]
     if lacking:
         raise _unreadable(report, names, f"lacks what was asked for: {escape_text(', '.join(lacking))}")
@@ -171,8 +203,8 @@ def _places_of_squeue(report: Report, names: Sequence[str], asked: Sequence[str]
     places: dict[int, int] = {}
     for place, name in enumerate(names):
         if asked is not None:
-            if asked[place] in _SQUEUE_FIELDS:
-                places.setdefault(_SQUEUE_FIELDS.index(asked[place]), place)
+            if asked[place] in SQUEUE_FIELDS:
+                places.setdefault(SQUEUE_FIELDS.index(asked[place]), place)
         elif name in SQUEUE_HEADER:
             column = SQUEUE_HEADER.index(name)
             if name == "JOBID" and column in places:
@@ -183,12 +215,12 @@ def _places_of_squeue(report: Report, names: Sequence[str], asked: Sequence[str]
     return places
 
 
-def _asked_columns(report: Report, names: Sequence[str]) -> Sequence[str] | None:
+def _asked_columns(report: Report, names: Sequence[str], *, timed: bool) -> Sequence[str] | None:
     """The field that each column was asked for by, None where the command does not say. Raises, naming it, for a field without one."""
-    asked = _asked_of_squeue(report.argv)
+    asked = asked_of_squeue(report.argv, timed=timed)
     if asked is None:
         return None
-    expected = [SQUEUE_HEADER[_SQUEUE_FIELDS.index(field)] if field in _SQUEUE_FIELDS else None for field in asked]
+    expected = [SQUEUE_HEADER[SQUEUE_FIELDS.index(field)] if field in SQUEUE_FIELDS else None for field in asked]
     rest = list(names)
     lacking = []
     for field, name in zip(asked, expected, strict=True):
@@ -197,7 +229,7 @@ def _asked_columns(report: Report, names: Sequence[str]) -> Sequence[str] | None
         elif name is not None:
             lacking.append(field)
     if not lacking and len(names) < len(asked):
-        lacking = [field for field in asked if field not in _SQUEUE_FIELDS]
+        lacking = [field for field in asked if field not in SQUEUE_FIELDS]
     if lacking:
         raise _unreadable(report, names, f"lacks what was asked for: {escape_text(', '.join(lacking))}")
     if len(names) != len(asked) or any(name not in (None, found) for name, found in zip(expected, names, strict=True)):
@@ -229,34 +261,3 @@ def _nonce_of(header: str) -> str | None:
     if not (8 <= len(word) <= 64 and word.isalnum() and word.isascii()) or word in _SACCT_PLAIN | _SACCT_TEXTS:
         return None
     return word
-
-
-def _asked_of_squeue(argv: Sequence[str]) -> Sequence[str] | None:
-    """Fields after the first, which is the elapsed time with the nonce; None where the command does not say (a site's script)."""
-    values = _option_values(argv, "squeue", ("-O", "--Format"))
-    if not values:
-        return None
-    fields = [field.partition(":")[0].strip().lower() for field in values[-1].split(",")]
-    return ["tres-per-node" if field == "gres" else field for field in fields[1:]]
-
-
-def _asked_of_sacct(argv: Sequence[str]) -> Sequence[str]:
-    values = _option_values(argv, "sacct", ("-o", "--format"))
-    asked = [field.partition("%")[0].strip().lower() for value in values for field in value.split(",") if field]
-    return [field for field in asked if field != "all"]
-
-
-def _option_values(argv: Sequence[str], program: str, options: tuple[str, str]) -> list[str]:
-    """Values of an option in its four spellings, from behind the program's name on."""
-    names = [PurePath(argument).name for argument in argv]
-    rest = list(argv[names.index(program) + 1 :]) if program in names else []
-    short, long = options
-    values = []
-    for number, argument in enumerate(rest):
-        if argument in options:
-            values += rest[number + 1 : number + 2]
-        elif argument.startswith(f"{long}="):
-            values.append(argument.partition("=")[2])
-        elif argument.startswith(short) and not argument.startswith("--"):
-            values.append(argument[len(short) :])
-    return values

@@ -16,7 +16,7 @@ from hpcbridge.schedulers import slurm
 from hpcbridge.schedulers.recording import Recording, complete, normalise
 from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report
 from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER
+from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER, Layout
 from hpcbridge.schedulers.slurm_states import STATES, exit_of, node_availability
 
 NONCE = "0badcafe"
@@ -283,8 +283,8 @@ def test_a_name_forges_no_record() -> None:
 def test_with_any_nonce_taken_for_the_nonce_the_forgery_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: it is the nonce that keeps it out."""
 
-    def records(lines: list[str], nonce: str, width: int) -> list[tuple[int, str, str]]:
-        assert width == len(SQUEUE_HEADER)
+    def records(lines: list[str], nonce: str, layout: Layout) -> list[tuple[int, str, str]]:
+        assert layout.width == len(SQUEUE_HEADER)
         matches = [re.match(r"([^|]*)\|([0-9a-f]{8})\|(.*)", line) for line in lines[1:]]
         return [(number, match.group(1), match.group(3)) for number, match in enumerate(matches, 2) if match]
 
@@ -332,6 +332,27 @@ def test_the_fallback_counts_answers_against_questions() -> None:
     assert [job.job_id for job in answer.records] == ["7"]
     with pytest.raises(ReportUnreadable, match="2 ids answered and 1 unknown of 2"):
         SlurmScheduler("c1").ended(scontrol(shown("7", tail=f" Comment=x\n{shown('9')}"), stderr=UNKNOWN_ID, exit_status=1), ["7", "9"])
+
+
+MEMBER = shown("8", tail="").replace("JobId=8", "JobId=8 ArrayJobId=7 ArrayTaskId=1")
+
+
+def test_an_array_and_a_member_of_it_may_both_be_asked_for() -> None:
+    """Recorded: 22.05.8/situations; the member is printed twice, and the time it runs may have moved on."""
+    later = MEMBER.replace("RunTime=00:00:01", "RunTime=00:00:02")
+    answer = SlurmScheduler("c1").ended(scontrol(MEMBER, later), ["7", "7_1"])
+    assert ([job.job_id for job in answer.records], answer.problems) == (["7_1"], ())
+    other = MEMBER.replace("JobState=COMPLETED", "JobState=FAILED")
+    assert kinds(SlurmScheduler("c1").ended(scontrol(MEMBER, other), ["7", "7_1"])) == [(ProblemKind.QUARANTINED, "7_1")] * 2
+
+
+def test_with_a_range_among_the_questions_the_answers_cannot_be_counted() -> None:
+    """Components and members answer one question each; recorded on 22.05 and 26.05, where scontrol does not know the range."""
+    components = [
+        shown(f"{7 + place}").replace(f"JobId={7 + place}", f"JobId={7 + place} HetJobId=7 HetJobOffset={place}") for place in (0, 1)
+    ]
+    answer = SlurmScheduler("c1").ended(scontrol(*components, stderr=UNKNOWN_ID, exit_status=1), ["7", "30_[1-2997:7]"])
+    assert [job.job_id for job in answer.records] == ["7+0", "7+1"]
 
 
 CUT = shown("7", name="x\nJobId=5 JobName=y")

@@ -109,3 +109,21 @@ def test_empty_lines_do_not_prove_that_there_is_nothing(stdout: bytes) -> None:
         scheduler.queues(Report("queues", ("x",), 0, stdout, b""), nodes=None, jobs=None)
     with pytest.raises(ReportUnreadable):
         scheduler.ended(Report("ended_fallback", ("x",), 0, stdout, b""), ["7"])
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("gpu | x [root@1795372136]        NodeName=c9 State=IDLE CPUTot=64", r"gpu | x\x0aNodeName=c9 State=IDLE CPUTot=64"),
+        ("one [root@1795372136]        two        three Comment=none", r"one\x0atwo\x0athree"),
+        ("one [root@1795372136]\n          two", r"one\x0atwo"),
+        ("see [ticket] [root@1795372136]", "see [ticket]"),
+        ("Not responding [slurm@2026-11-22T10:26:02]", "Not responding"),
+        ("without a time", "without a time"),
+    ],
+)
+def test_who_gave_a_reason_and_when_is_no_part_of_it(printed: str, reason: str) -> None:
+    """Slurm writes that behind the first line of the reason and indents the others (recorded on 22.05, 24.11 and 26.05)."""
+    record = f"{NODE.format(name='c1', more=NO_GPU, state='IDLE+DRAIN')} Reason={printed}\n"
+    (node,) = SlurmScheduler("c1").nodes(Report("nodes", ("scontrol",), 0, record.encode(), b"")).records
+    assert (node.reason, node.native_state) == (reason, "IDLE+DRAIN")

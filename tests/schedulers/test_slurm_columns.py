@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.errors import ReportUnreadable
+from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.model.jobs import Job, Phase
 from hpcbridge.schedulers.recording import load_recording
 from hpcbridge.schedulers.report import Answer, Report
@@ -267,5 +267,53 @@ def test_line_ends_of_a_terminal(query: str) -> None:
 
 
 def test_our_own_columns_are_read_as_they_are() -> None:
-    layout = squeue_layout(Report("jobs", ("x",), 0, b"", b""), SQUEUE_HEADER)
-    assert (layout.places, layout.open_ended) == (tuple(range(28)), True)
+    layout, nonce = squeue_layout(Report("jobs", ("x",), 0, b"", b""), "|".join(["TIME", "0badcafe", *SQUEUE_HEADER]))
+    assert (layout.places, layout.open_ended, layout.timed, nonce) == (tuple(range(28)), True, True, "0badcafe")
+
+
+NAMED = "25_1:RUNNING:x|\\x0ay 27:QUEUED:z"
+"""What each of the commands below shows: two jobs, one of them with a separator and a newline in its name."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "header", "first", "second"),
+    [
+        ("TimeUsed:|N|,JobArrayID:|,State:|,Name:", "TIME|N|JOBID|STATE|NAME", "1:05|N|25_1|RUNNING|", "0:00|N|27|PENDING|"),
+        ("JobArrayID:|N|,State:|,TimeUsed:|,Name:", "JOBID|N|STATE|TIME|NAME", "25_1|N|RUNNING|1:05|", "27|N|PENDING|0:00|"),
+        ("State:|N|,JobArrayID:|N|,TimeUsed:|N|,Name:", "STATE|N|JOBID|N|TIME|N|NAME", "RUNNING|N|25_1|N|1:05|N|",
+         "PENDING|N|27|N|0:00|N|"),
+        ("TimeUsed:|N|,JobID:|,JobArrayID:|,State:|,Name:", "TIME|N|JOBID|JOBID|STATE|NAME", "1:05|N|26|25_1|RUNNING|",
+         "0:00|N|27|27|PENDING|"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("header_printed", [True, False])
+def test_squeue_with_other_columns_first(asked: str, header: str, first: str, second: str, *, header_printed: bool) -> None:
+    argv = ("squeue", *(() if header_printed else ("-h",)), "-a", "-O", asked.replace("N|", "0badcafe|"))
+    text = f"{header}\n" * header_printed + f"{first}x|\ny\n{second}z\n"
+    answer = read(Report("jobs", argv, 0, text.replace("|N|", "|0badcafe|").encode(), b""))
+    assert " ".join(f"{job.job_id}:{job.state}:{job.name}" for job in answer.records) == NAMED
+    assert (answer.problems, [job.wall_seconds for job in answer.records]) == ((), [65, None])
+
+
+@pytest.mark.parametrize("first", ["TimeUsed:|0badcafe|,JobArrayID:|", "JobArrayID:|0badcafe|,TimeUsed:|"])
+def test_without_a_header_an_empty_answer_or_one_beside_a_complaint_proves_nothing(first: str) -> None:
+    argv = ("squeue", "-h", "-O", f"{first},State:|,Nosuch:|,Name:")
+    for stdout, stderr in ((b"", b""), (b"0:01|0badcafe|7|RUNNING|x\n", b"squeue: error: Invalid job format specification: Nosuch\n")):
+        with pytest.raises((ReportUnreadable, ScriptFailed)):
+            read(Report("jobs", argv, 0, stdout, stderr))
+
+
+def test_the_letters_of_a_format_say_which_id_a_column_holds() -> None:
+    """Both are called JOBID: the raw id of a member of an array is not the id that people type."""
+    text = b"TIME|0badcafe|JOBID|STATE|NAME\n0:01|0badcafe|26|RUNNING|x\n"
+    with pytest.raises(ReportUnreadable, match="no column JobArrayID"):
+        read(Report("jobs", ("squeue", "-o", "%M|0badcafe|%A|%T|%j"), 0, text, b""))
+    assert [job.job_id for job in read(Report("jobs", ("squeue", "-o", "%M|0badcafe|%i|%T|%j"), 0, text, b"")).records] == ["26"]
+    both = b"TIME|0badcafe|JOBID|JOBID|STATE\n0:01|0badcafe|26|25_1|RUNNING\n"
+    assert [job.job_id for job in read(Report("jobs", ("squeue", "--format=%M|0badcafe|%A|%i|%T"), 0, both, b"")).records] == ["25_1"]
+
+
+@pytest.mark.parametrize("option", ["-OTimeUsed:|0badcafe|,JobArrayID:|,State:.5|", "-o%M|0badcafe|%i|%.5T"])
+def test_what_a_width_may_have_cut_is_refused(option: str) -> None:
+    with pytest.raises(ReportUnreadable, match="a width may have cut"):
+        read(Report("jobs", ("squeue", option), 0, b"TIME|0badcafe|JOBID|STATE\n0:01|0badcafe|7|STOPP\n", b""))
