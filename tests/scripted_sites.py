@@ -212,7 +212,7 @@ class GridEngineSite(ScriptedSite):
             "department": "defaultdepartment", "jobname": "job", "jobnumber": run.job_id, "taskid": "undefined", "account": "sge",
             "priority": "0", "qsub_time": time.ctime(run.submitted), "start_time": time.ctime(run.started or 0),
             "end_time": time.ctime(run.ended or 0), "granted_pe": "NONE", "slots": "1", "failed": failed, "exit_status": str(run.exit_code),
-            "ru_wallclock": "60s", "category": "NONE",
+            "ru_wallclock": "60s", "maxvmem": "1.750MB", "arid": "undefined", "ar_sub_time": "undefined", "category": "NONE",
         }  # fmt: skip
         return "=" * 62 + "\n" + "".join(f"{key:<13}{value}\n" for key, value in fields.items())
 

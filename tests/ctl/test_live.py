@@ -209,7 +209,7 @@ def test_check_finds_what_would_fail_at_the_start(brief: Network, tmp_path: Path
     assert "ok      identity: acme/one (provider)" in good.stdout
     assert "test.example answers" in good.stdout
     unknown = checked(brief, write_config(tmp_path, brief.identity("acme"), scheduler="slum"))
-    assert (unknown.exit_code, "known are: slurm" in unknown.stdout) == (78, True)
+    assert (unknown.exit_code, "did you mean 'slurm'?" in unknown.stdout) == (78, True)
     lost = checked(brief, write_config(tmp_path, brief.identity("acme"), scripts=tmp_path))
     assert (lost.exit_code, "no script about, jobs" in lost.stdout) == (78, True)
     typo = checked(brief, write_config(tmp_path, brief.identity("acme"), extra="[intervals]\njob = 3\n"))
