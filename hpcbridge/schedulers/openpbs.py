@@ -41,13 +41,14 @@ from hpcbridge.schedulers.openpbs_document import (
     LineNumbers,
     Region,
     check_answered,
+    is_proven,
     names_ids,
     open_document,
     regions_of,
 )
 from hpcbridge.schedulers.openpbs_jobs import JobRead, read_job
 from hpcbridge.schedulers.openpbs_times import SLACK_MS, LocalTimes, zone_is_wrong
-from hpcbridge.schedulers.pbs import is_narrowed, parse_job_id, parse_seconds
+from hpcbridge.schedulers.pbs import asks_history, is_narrowed, parse_job_id, parse_seconds
 from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Report, Scheduler
 
 _HISTORY_SECONDS = 14 * 86_400
@@ -213,15 +214,21 @@ class OpenpbsScheduler(Scheduler):
         whether the times can be true.
         """
         seen = Counter(read.job.job_id for _, read in reads)
-        vouched = Counter(read.job.job_id for _, read in reads if read.vouched)
+        proven = [read.vouched or (seen[read.job.job_id] > 1 and is_proven(document, offset)) for offset, read in reads]
+        vouched = Counter(read.job.job_id for (_, read), sure in zip(reads, proven, strict=True) if sure)
+        without_history = report.query == "jobs" and not asks_history(report.argv)
         left = _left_of_arrays([read for _, read in reads])
         lines = LineNumbers(document.text)
         jobs: list[Job] = []
         partly: set[str] = set()
         trusted = self._times_are_trusted(report, [read for _, read in reads], document.taken_at, problems)
-        for offset, read in reads:
+        for (offset, read), sure in zip(reads, proven, strict=True):
             job = read.job
-            if seen[job.job_id] > 1 and not (read.vouched and vouched[job.job_id] == 1):
+            if without_history and read.job.native_state == "F" and not read.vouched and read.parent is None:
+                error = ValueError("an end that qstat prints of history only, which was not asked for")
+                problems.append(quarantined(report.query, error, line=lines.at(offset), subject=job.job_id))
+                continue
+            if seen[job.job_id] > 1 and not (sure and vouched[job.job_id] == 1):
                 error = ValueError("two records of one job")
                 problems.append(quarantined(report.query, error, line=lines.at(offset), subject=job.job_id))
                 continue

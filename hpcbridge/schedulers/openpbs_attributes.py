@@ -4,10 +4,11 @@
 
 `Variable_List`, where any user may write anything, is stepped over and never looked into. But a variable's name is printed raw and
 may close its list and go on with attributes, even with whole records of other jobs. What can be known of that: the server puts
-its own variables (`PBS_O_HOST`) last, so they stand outside of the list then; and qstat ends the name at its first `=`, so the text of
-a forged record holds none. Hence `exec_vnode` is read as printed, nothing escaped stands for a `=` in it, and a job that runs
-or ran must have one. Of two records of one job, the one that names an amount (`ncpus=4`) is not forged. What remains: a job that only
-waits and asks for no amount can be forged under an id that nobody has.
+its own variables (`PBS_O_HOST`) last, so they stand outside of the list then. And qstat ends a name at its first `=`: what stands
+behind it is the variable's value, in which newlines are escaped, and next comes another variable, as deep as those of the list. So no
+forged attribute of a job holds a `=`, unless something that deep follows it without a group around it. Hence a record with such a line
+is refused, `exec_vnode` is read as printed, nothing escaped stands for a `=` in it, and a job that runs or ran must have one. What
+remains: a job that only waits, or was deleted while it did, can be forged under an id that nobody has.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class RecordReader:
         self._attribute = re.compile(f'\n{at}({inner})?"([^"\n]{{0,256}})":[ \t]?([^\n]*)')
         self._wanted = re.compile(f'\n{at}"({"|".join(JOB_ATTRIBUTES)})":[ \t]?([^\n]*)')
         self._inner = re.compile(f'\n{at}{inner}"([^"\n]{{0,256}})":[ \t]?([^\n]*)')
+        self._stray = re.compile(f'\n{at}(?:[^ \t\n{{[]|[^ \t\n][^\n]*[^{{[\n])\n{at}{inner}"')
         self._listed = f'\n{deep.decode()}"Resource_List":'
         self._used_words = f'\n{deep.decode()}"resources_used":'
         self._closing = f"\n{deep.decode()}}}"
@@ -73,6 +75,8 @@ class RecordReader:
     def read_job(self, body: bytes) -> tuple[Attributes, Attributes]:
         """Of a job, the attributes named JOB_ATTRIBUTES, as printed, and its Resource_List, raw. Raises ValueError as `read` does."""
         text = self._without_variables(body)
+        if self._stray.search(text):
+            raise ValueError("attributes of a group outside of any, as a variable leaves them that writes a record")
         found, fields = self._wanted.findall(text), dict[str, str]()
         fields.update(found)
         if len(fields) < len(found):

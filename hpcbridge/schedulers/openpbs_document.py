@@ -147,6 +147,21 @@ def regions_of(document: Document) -> Iterator[Region]:
         raise _misfit(document, position)
 
 
+def is_proven(document: Document, offset: int) -> bool:
+    """True if no variable's name can have written the record at `offset`.
+
+    Between the variables before it and its own stands a `=` in a line that no deeper one follows; see openpbs_attributes.
+    """
+    text, unit = document.text, document.unit
+    variables = b"\n" + unit * 3 + b'"Variable_List":'
+    before = text.rfind(variables, 0, offset)
+    if before < 0:
+        return True
+    end = text.find(b"\n" + unit * 2 + b"}", offset)
+    own = text.find(variables, offset, end)
+    return re.search(rb"=[^\n]*\n(?!" + re.escape(unit * 4) + rb'")', text[before : own if own >= 0 else end]) is not None
+
+
 def _top_level(text: bytes, unit: bytes, section: bytes) -> tuple[dict[str, bytes], int | None]:
     """What stands before the records, and where they begin. A section of another name means another query's report."""
     values: dict[str, bytes] = {}

@@ -39,7 +39,7 @@ class JobRead:
     """A job, whether its state is a known one, and what the whole report is judged by. `job` of a parent stands for its waiting members.
 
     `latest_at` is the latest local time of the past in the record; `zone_wrong` if the record contradicts itself;
-    `history_at` an end that needs no zone. `vouched` for: it names a resource with its amount, which no variable's name can write.
+    `history_at` an end that needs no zone. `vouched` for: it names nodes with amounts, which no variable's name can write.
     """
 
     job: Job
@@ -111,7 +111,7 @@ def read_job(cluster: str, name: str, fields: Attributes, *, listed: Attributes,
         latest_at=max(past) if past else None,
         zone_wrong=changed is not None and history_at is not None and changed < history_at - SLACK_MS,
         history_at=history_at,
-        vouched=held is not None or "=" in listed.get("select", ""),
+        vouched="=" in fields.get("exec_vnode", ""),
     )
 
 

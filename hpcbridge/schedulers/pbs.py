@@ -44,6 +44,7 @@ class PbsJobId:
 
 _WITH_VALUE = frozenset({"-F", "-D", "-u", "-W"})
 _SELECTS = re.compile(r"-[a-zA-Z]*u[a-zA-Z]*\Z", re.ASCII)
+_HISTORY = re.compile(r"-[a-zA-Z]*[xH][a-zA-Z]*\Z", re.ASCII)
 
 
 def is_narrowed(argv: Sequence[str]) -> bool:
@@ -58,6 +59,11 @@ def is_narrowed(argv: Sequence[str]) -> bool:
         elif not word.startswith(("-", "@")):
             return True
     return False
+
+
+def asks_history(argv: Sequence[str]) -> bool:
+    """True if a recorded `qstat` of OpenPBS asked for jobs that have ended too."""
+    return any(_HISTORY.match(word) for word in argv)
 
 
 @lru_cache(maxsize=65536)

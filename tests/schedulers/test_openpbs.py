@@ -202,11 +202,76 @@ def test_a_variable_cannot_make_another_job_run(equals: str) -> None:
     assert "9999" in jobs_of(with_equals)  # the control: it is the missing sign that gives it away
 
 
+def with_variables(report: Report, job_id: str, *variables: tuple[str, str]) -> Report:
+    """The report as qstat prints it when the job has these variables: a name raw, a value without a newline and with any `=`."""
+    for name, value in reversed(variables):
+        assert "=" not in name
+        assert "\n" not in value
+        place = re.compile(rf'("{job_id}\.pbs01":\{{.*?"Variable_List":\{{\n{LEVEL4})'.encode(), re.DOTALL)
+        printed = f'"{name}":"{value}",\n{LEVEL4}'.encode()
+        text, count = place.subn(lambda found, printed=printed: found.group(1) + printed, report.stdout, count=1)  # type: ignore[misc]
+        assert count == 1
+        report = dataclasses.replace(report, stdout=text)
+    return report
+
+
+def written(job_id: str, state: str, *, group: str = "", last: str = "") -> str:
+    """The name of a variable that closes its list and its job, and begins a job of somebody else."""
+    return (
+        f'X":"1",\n{LEVEL4}"PBS_O_HOST":"pbs01"\n{LEVEL3}}},\n{LEVEL3}"project":"_pbs_project_default"\n        }},\n'
+        f'        "{job_id}.pbs01":{{\n{LEVEL3}"Job_Owner":"root@pbs01",\n{LEVEL3}"job_state":"{state}",\n{LEVEL3}"queue":"workq",\n'
+        f'{LEVEL3}"ctime":"Sun Nov 22 11:07:12 2026",\n{group}{last}'
+    )
+
+
+def but_the_forgers(jobs: tuple[Job, ...]) -> dict[str, Job]:
+    return {job.job_id: job for job in jobs if job.job_id != "43"}
+
+
+OWN_LIST = f'"1"\n{LEVEL3}}},\n{LEVEL3}"Variable_List":{{\n{LEVEL4}"Z'
+SELECT = f'{LEVEL3}"Resource_List":{{\n{LEVEL4}"ncpus":"17",\n{LEVEL4}"select'
+
+
+@pytest.mark.parametrize("state", ["R", "E", "S", "U"])
+@pytest.mark.parametrize("job_id", ["9999", "29", "42"])
+def test_a_variable_with_its_value_cannot_make_another_job_run(state: str, job_id: str) -> None:
+    """The value of the variable may hold what its name cannot; but what follows it stands as deep as a variable."""
+    runs = written(job_id, state, last=f'{LEVEL3}"exec_vnode')
+    variables = (runs, "(cn01:ncpus=4)"), (f'Y":"1",\n{LEVEL3}"Variable_List":{{\n{LEVEL4}"Z', "1")
+    forged = with_variables(recorded("zoo", "jobs"), "43", *variables)
+    answer = OpenpbsScheduler("c1").jobs(forged)
+    assert but_the_forgers(answer.records) == but_the_forgers(OpenpbsScheduler("c1").jobs(recorded("zoo", "jobs")).records)
+    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, job_id)]
+    reader = RecordReader(b"    ")  # the control: but for that, it would run
+    reader._stray = re.compile("\0")
+    bodies = [region.body for region in regions_of(open_document(forged, "Jobs")) if region.name == f"{job_id}.pbs01"]
+    assert any(reader.read_job(body)[0].get("exec_vnode") == '"(cn01:ncpus=4)",' for body in bodies)
+
+
+@pytest.mark.parametrize("state", ["Q", "H", "W"])
+def test_a_variable_with_its_value_hides_no_job_that_waits(state: str) -> None:
+    forged = with_variables(recorded("zoo", "jobs"), "43", (written("44", state, group=SELECT), "1:ncpus=1"), (f'Y":{OWN_LIST}', "1"))
+    assert b'"select":"1:ncpus=1",\n                "Y":"1"\n            },' in forged.stdout
+    answer = OpenpbsScheduler("c1").jobs(forged)
+    assert but_the_forgers(answer.records) == but_the_forgers(OpenpbsScheduler("c1").jobs(recorded("zoo", "jobs")).records)
+    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "44")]
+
+
+def test_a_variable_cannot_end_another_job_among_those_that_live() -> None:
+    """qstat prints what has ended only where it is asked for, so nobody can leave an end there for the time after a job has left."""
+    forged = with_variables(recorded("zoo", "jobs"), "43", (written("7", "F", last=f'{LEVEL3}"Variable_List":{{\n{LEVEL4}"Z'), "1"))
+    answer = OpenpbsScheduler("c1").jobs(forged)
+    assert but_the_forgers(answer.records) == but_the_forgers(OpenpbsScheduler("c1").jobs(recorded("zoo", "jobs")).records)
+    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "7")]
+    history = OpenpbsScheduler("c1").jobs(dataclasses.replace(recorded("ended", "ended"), query="jobs"))
+    assert {job.job_id: job.outcome for job in history.records}["49"] is Outcome.CANCELLED
+
+
 def test_who_takes_another_jobs_id_makes_both_doubtful() -> None:
     report = recorded("zoo", "jobs")
-    answer = OpenpbsScheduler("c1").jobs(edited(report, ('        "43.pbs01":{', '        "44.pbs01":{')))
-    assert {"43", "44"}.isdisjoint(job.job_id for job in answer.records)
-    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "44")] * 2
+    answer = OpenpbsScheduler("c1").jobs(edited(report, ('        "30.pbs01":{', '        "29.pbs01":{')))
+    assert {"29", "30"}.isdisjoint(job.job_id for job in answer.records)
+    assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, "29")] * 2
 
 
 @pytest.mark.parametrize("more", ["", f'{LEVEL3}"exec_vnode":"(cn01:ncpus)",\n'])
