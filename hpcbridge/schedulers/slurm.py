@@ -238,8 +238,7 @@ class SlurmScheduler(Scheduler):
                 if told.get(job.job_id) != job:  # who asks for an array and for a member of it is told of the member twice
                     reads.append((number, job.job_id, read))
                 told[job.job_id] = job
-        ranges = any("[" in job_id for job_id in job_ids)
-        if job_ids and not ranges and len(answered) + unknown > len(set(job_ids)):
+        if job_ids and len(answered) + unknown > len(set(job_ids)):
             raise ReportUnreadable(f"{len(answered)} ids answered and {unknown} unknown of {len(set(job_ids))} asked for")
         return _answer(report, reads, problems, unique=True)
 
@@ -320,13 +319,16 @@ def _member_id(record: str) -> str:
 
 
 def _question(job: Job, raw_id: str, job_ids: Sequence[str]) -> str:
-    """The id that this record answers. Asking for an array or a heterogeneous job as a whole is answered by each of its parts.
-
-    Without ids, or with a range among them (its members answer), nothing can be compared.
+    """The id that this record answers. Asking for an array, a range of it or a heterogeneous job as a whole is answered by each of its
+    parts. Without ids nothing can be compared.
     """
-    if not job_ids or any("[" in job_id for job_id in job_ids):
+    if not job_ids:
         return job.job_id
     for candidate in (job.job_id, raw_id, job.array_job_id, job.het_job_id):
         if candidate is not None and candidate in job_ids:
             return candidate
+    of_array = f"{job.array_job_id}_["
+    for asked in job_ids:
+        if asked.startswith(of_array):
+            return asked
     raise ValueError(f"job {job.job_id[:40]} was not asked for")

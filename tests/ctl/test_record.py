@@ -163,6 +163,16 @@ def test_a_folder_with_anything_in_it_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine"]
 
 
+def test_accounting_is_asked_for_an_array_and_not_for_a_range_of_it(tmp_path: Path) -> None:
+    """sacct refuses a whole question because of a range (22.05: `Bad job array element specified: 35`)."""
+    folder, _ = recorded(RECORDED / "slurm" / "22.05.8" / "situations", tmp_path, "--raw")
+    assert any(job["job_id"] == "35_[1-2997:7]" and job["outcome"] == "CANCELLED" for job in parsed(folder)["jobs"])
+    for query in ("ended", "ended_fallback"):
+        argv = json.loads((folder / "meta.json").read_text())["queries"][query]["argv"]
+        assert "35" in argv
+        assert not any("[" in argument for argument in argv[1:])
+
+
 def test_an_anonymisation_that_breaks_something_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: a table that takes the state of a job for a name is found out by reading both."""
     fields = __import__("hpcbridge.schedulers.anonymise_fields", fromlist=["FIELDS"])

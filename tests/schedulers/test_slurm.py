@@ -346,13 +346,18 @@ def test_an_array_and_a_member_of_it_may_both_be_asked_for() -> None:
     assert kinds(SlurmScheduler("c1").ended(scontrol(MEMBER, other), ["7", "7_1"])) == [(ProblemKind.QUARANTINED, "7_1")] * 2
 
 
-def test_with_a_range_among_the_questions_the_answers_cannot_be_counted() -> None:
-    """Components and members answer one question each; recorded on 22.05 and 26.05, where scontrol does not know the range."""
+def test_a_range_among_the_questions_changes_nothing_for_the_others() -> None:
+    """Components answer one question together; recorded on 22.05 and 26.05, where scontrol does not know the range."""
     components = [
         shown(f"{7 + place}").replace(f"JobId={7 + place}", f"JobId={7 + place} HetJobId=7 HetJobOffset={place}") for place in (0, 1)
     ]
     answer = SlurmScheduler("c1").ended(scontrol(*components, stderr=UNKNOWN_ID, exit_status=1), ["7", "30_[1-2997:7]"])
     assert [job.job_id for job in answer.records] == ["7+0", "7+1"]
+    assert [job.job_id for job in SlurmScheduler("c1").ended(scontrol(MEMBER), ["7_[1-3]"]).records] == ["7_1"]
+    forged = scontrol(shown("7", tail=f" SubmitLine=x\n{shown('9')}"), stderr=UNKNOWN_ID, exit_status=1)
+    with pytest.raises(ReportUnreadable, match="2 ids answered and 1 unknown of 2"):
+        SlurmScheduler("c1").ended(forged, ["7", "9"])
+    assert kinds(SlurmScheduler("c1").ended(forged, ["7", "30_[1-2997:7]"])) == [(ProblemKind.QUARANTINED, "9")]
 
 
 CUT = shown("7", name="x\nJobId=5 JobName=y")
