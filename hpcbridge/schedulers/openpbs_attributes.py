@@ -6,9 +6,9 @@
 may close its list and go on with attributes, even with whole records of other jobs. What can be known of that: the server puts
 its own variables (`PBS_O_HOST`) last, so they stand outside of the list then. And qstat ends a name at its first `=`: what stands
 behind it is the variable's value, in which newlines are escaped, and next comes another variable, as deep as those of the list. So no
-forged attribute of a job holds a `=`, unless something that deep follows it without a group around it. Hence a record with such a line
-is refused, `exec_vnode` is read as printed, nothing escaped stands for a `=` in it, and a job that runs or ran must have one. What
-remains: a job that only waits, or was deleted while it did, can be forged under an id that nobody has.
+forged attribute of a job holds a `=`, unless something that deep follows it without a group around it. Hence `exec_vnode` is refused
+where such a line follows, it is read as printed, nothing escaped stands for a `=` in it, and a job that runs or ran must have one.
+What remains: a job that only waits, or was deleted while it did, can be forged under an id that nobody has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class RecordReader:
         self._attribute = re.compile(f'\n{at}({inner})?"([^"\n]{{0,256}})":[ \t]?([^\n]*)')
         self._wanted = re.compile(f'\n{at}"({"|".join(JOB_ATTRIBUTES)})":[ \t]?([^\n]*)')
         self._inner = re.compile(f'\n{at}{inner}"([^"\n]{{0,256}})":[ \t]?([^\n]*)')
-        self._stray = re.compile(f'\n{at}(?:[^ \t\n{{[]|[^ \t\n][^\n]*[^{{[\n])\n{at}{inner}"')
+        self._nodes = f'\n{deep.decode()}"exec_vnode":'
+        self._deeper = f'\n{deep.decode()}{unit.decode()}"'
         self._listed = f'\n{deep.decode()}"Resource_List":'
         self._used_words = f'\n{deep.decode()}"resources_used":'
         self._closing = f"\n{deep.decode()}}}"
@@ -75,8 +76,9 @@ class RecordReader:
     def read_job(self, body: bytes) -> tuple[Attributes, Attributes]:
         """Of a job, the attributes named JOB_ATTRIBUTES, as printed, and its Resource_List, raw. Raises ValueError as `read` does."""
         text = self._without_variables(body)
-        if self._stray.search(text):
-            raise ValueError("attributes of a group outside of any, as a variable leaves them that writes a record")
+        place = text.find(self._nodes)
+        if place >= 0 and text.startswith(self._deeper, text.find("\n", place + 1)):
+            raise ValueError("exec_vnode is the end of a variable's name")
         found, fields = self._wanted.findall(text), dict[str, str]()
         fields.update(found)
         if len(fields) < len(found):

@@ -243,7 +243,7 @@ def test_a_variable_with_its_value_cannot_make_another_job_run(state: str, job_i
     assert but_the_forgers(answer.records) == but_the_forgers(OpenpbsScheduler("c1").jobs(recorded("zoo", "jobs")).records)
     assert kinds(answer.problems) == [(ProblemKind.QUARANTINED, job_id)]
     reader = RecordReader(b"    ")  # the control: but for that, it would run
-    reader._stray = re.compile("\0")
+    reader._deeper = "\0"
     bodies = [region.body for region in regions_of(open_document(forged, "Jobs")) if region.name == f"{job_id}.pbs01"]
     assert any(reader.read_job(body)[0].get("exec_vnode") == '"(cn01:ncpus=4)",' for body in bodies)
 
