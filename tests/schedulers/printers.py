@@ -6,8 +6,11 @@ What a scheduler does to a text before it prints it was seen on real ones (tests
 
 * Slurm prints names raw, newlines included, in squeue, sacct -P and scontrol -o. Nothing is quoted.
 * TORQUE's XML writes <>&" as entities; control and Latin-1 bytes and newlines pass raw.
-* OpenPBS's JSON escapes quotes, backslashes and what has a short escape; other control bytes and Latin-1 pass raw; a value that
-  strtod reads to its end goes out bare, except one with leading zeros.
+* OpenPBS's JSON up to 23.06 writes short escapes for line ends, tabs and the like, and other control bytes and Latin-1 as `^` and a
+  letter. A quote gets a backslash unless there is one before it or it comes first; a backslash stays as it is with what follows, but goes
+  from before a quote mark or a comma. A value that strtod reads to its end goes out bare and whole, with the white space around it (line
+  ends too), except one that begins with a zero and is 1 or more. Names of variables pass raw up to their first `=`. Newer releases print
+  through a library, with every escape; the tests try both.
 * Grid Engine's XML writes <>&"' as entities, except that < in a job name comes out as %lt;. Other bytes pass raw. qacct and qconf
   print values raw, each on its line.
 * The standard JSON is printed by a site's script with a JSON library; both ways of such libraries with characters that are not
@@ -84,9 +87,33 @@ def gridengine_job_name(value: bytes) -> bytes:
 
 
 def openpbs_json(value: bytes) -> bytes:
-    """The value as it stands behind its colon, quoted or bare."""
+    """The value as 23.06 prints it behind its colon, quoted or bare."""
+    value = c_string(value)
+    if _reads_as_number(value):
+        return value
+    escaped = re.sub(rb"\\(['\",])|\\([^'\",])|(?<!^)\"|[\b\f\n\r\t]", _openpbs_escape, value, flags=re.DOTALL)
+    return b'"' + re.sub(rb"[^ -~\t-\r]", lambda found: bytes([94, (found.group()[0] + 64) % 256]), escaped) + b'"'
+
+
+def _openpbs_escape(found: re.Match[bytes]) -> bytes:
+    whole, special, other = found.group(0), found.group(1), found.group(2)
+    if special is not None:
+        return whole if special == b'"' else special
+    if other is not None:
+        return whole
+    return {b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}.get(whole, b"\\" + whole)
+
+
+def openpbs_json_of_a_library(value: bytes) -> bytes:
+    """The value as newer releases print it."""
     value = c_string(value)
     return value if _reads_as_number(value) else openpbs_quoted(value)
+
+
+def openpbs_variable(value: bytes) -> bytes:
+    """The name of a variable as 23.06 prints it: raw, up to its first `=`. What stands behind that is its value."""
+    name, equals, rest = c_string(value).partition(b"=")
+    return b'"' + name + b'":' + (openpbs_json(rest) + b',\n                "Z":' if equals else b"")
 
 
 def openpbs_quoted(value: bytes) -> bytes:
@@ -98,8 +125,14 @@ def openpbs_quoted(value: bytes) -> bytes:
 
 
 def _reads_as_number(value: bytes) -> bool:
-    number = rb"[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
-    return re.fullmatch(number, value) is not None and not re.match(rb"[-+]?0\d", value)
+    hexadecimal = rb"0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][-+]?\d+)?"
+    decimal = rb"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    word = rb"[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN](?:\([0-9A-Za-z_]*\))?"
+    if re.fullmatch(rb"\s*[-+]?(?:" + hexadecimal + rb"|" + decimal + rb"|" + word + rb")\s*", value) is None:
+        return False
+    text = value.strip()
+    number = float.fromhex(text.decode()) if text[:2].lower() == b"0x" else float(text) if text[:1] == b"0" else 0.0
+    return not value.startswith(b"0") or number < 1
 
 
 def gridengine_raw(value: bytes) -> bytes:
@@ -214,6 +247,19 @@ OPENPBS = [
             "project": _PBS_JOB + rb"\"project\":(\"[^\"]*\")",
         },
         escape=openpbs_json,
+    ),
+    *_fields_of(
+        *_PBS,
+        "jobs",
+        "29",
+        {
+            "name (library)": _PBS_JOB + rb"\"Job_Name\":(\"[^\"]*\")",
+            "value of a variable (library)": _PBS_JOB + rb"\"PBS_O_LANG\":(\"[^\"]*\")",
+        },
+        escape=openpbs_json_of_a_library,
+    ),
+    *_fields_of(
+        *_PBS, "jobs", "29", {"name of a variable (raw)": _PBS_JOB + rb"(\"PBS_O_LANG\":)"}, escape=openpbs_variable, forgeable=True
     ),
     *_fields_of(
         *_PBS, "jobs", "29", {"name of a variable": _PBS_JOB + rb"(\"PBS_O_LANG\"):"}, escape=lambda value: openpbs_quoted(c_string(value))
