@@ -61,6 +61,11 @@ def is_narrowed(argv: Sequence[str]) -> bool:
     return False
 
 
+def asks_for_all(argv: Sequence[str]) -> bool:
+    """True if the command is `qstat` itself and asked for every job. What a site's own script asked for is not known."""
+    return any(word.rpartition("/")[2] == "qstat" for word in argv) and not is_narrowed(argv)
+
+
 def asks_history(argv: Sequence[str]) -> bool:
     """True if a recorded `qstat` of OpenPBS asked for jobs that have ended too."""
     return any(_HISTORY.match(word) for word in argv)

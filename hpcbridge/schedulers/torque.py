@@ -30,7 +30,7 @@ from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import failed, jobs_by_queue, quarantined, unknown_state
-from hpcbridge.schedulers.pbs import TextBlock, is_narrowed, parse_job_id, parse_number, parse_seconds, read_text_blocks
+from hpcbridge.schedulers.pbs import TextBlock, asks_for_all, is_narrowed, parse_job_id, parse_number, parse_seconds, read_text_blocks
 from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Report, Scheduler
 from hpcbridge.schedulers.torque_accounting import is_accounting_line, read_accounting
 from hpcbridge.schedulers.torque_jobs import JobRead, job_from_element
@@ -116,6 +116,8 @@ class TorqueScheduler(Scheduler):
         if not _only_unknown_jobs(report):
             raise failed(report)
         if is_blank(report.stdout) and report.exit_status == 0:
+            if asks_for_all(report.argv):
+                return Answer(records=())
             raise ReportUnreadable("nothing was printed, not even that the jobs are unknown")
         reads, problems = self._jobs_of(report, before={}, now={})
         return _answer(report, reads, problems)

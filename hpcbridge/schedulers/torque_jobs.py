@@ -6,7 +6,8 @@
 * Cores are the slots of `exec_host` and GPUs those of `exec_gpus`; while a job waits, what it asks for (torque_requests). So is memory.
 * The reason of a held job is its holds, of one that TORQUE ended itself the exit status, of every other the comment,
   unless it is the scheduler's note that the job started, or why it had not yet.
-* The parent of an array, listed where the members are not, is a pending range only as long as nothing of it runs or ran.
+* The parent of an array, listed where the members are not, is a pending range only as long as nothing of it runs or ran. Later nobody
+  but the members knows what they hold.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def job_from_element(cluster: str, element: Element, *, release: int | None) -> 
         wall = _seconds(values.get("total_runtime", "").partition(".")[0])
     hosts, slots = parse_exec_host(values.get("exec_host", "")) if phase is not Phase.QUEUE else ((), 0)
     held = parse_exec_gpus(values["exec_gpus"]) if phase is not Phase.QUEUE and values.get("exec_gpus") else _NO_GPUS
+    members_hold = parent and phase is not Phase.QUEUE
     job = Job(
         cluster=cluster,
         job_id=found.job_id,
@@ -78,9 +80,9 @@ def job_from_element(cluster: str, element: Element, *, release: int | None) -> 
         account=_text(values.get("Account_Name"), 64),
         queue=_text(values.get("queue"), 64),
         name=None if "Job_Name" not in values else escape_text(values["Job_Name"]),
-        cores=slots or figures.cores,
-        gpus=sum(held.values()) or (0 if slots and figures.gpus is None else figures.gpus),
-        memory_bytes=memory_of(requested, figures, slots or figures.cores),
+        cores=None if members_hold else slots or figures.cores,
+        gpus=None if members_hold else sum(held.values()) or (0 if slots and figures.gpus is None else figures.gpus),
+        memory_bytes=None if members_hold else memory_of(requested, figures, slots or figures.cores),
         nodes=hosts,
         submitted_at=_instant(values.get("ctime") or values.get("qtime")),
         started_at=_instant(started) if started and phase is not Phase.QUEUE else None,

@@ -275,7 +275,8 @@ def test_the_parent_of_an_array_stands_only_where_its_members_do_not() -> None:
     parent = job_xml("37[]", "Q", inside="<job_array_request>1-10%2</job_array_request>")
     job = only(read(parent))
     assert (job.job_id, job.array_job_id, job.array_index, job.array_pending) == ("37[]", "37", None, 10)
-    assert only(read(parent.replace("<job_state>Q", "<job_state>R"))).array_pending is None
+    begun = only(read(parent.replace("<job_state>Q", "<job_state>R")))
+    assert (begun.array_pending, begun.cores, begun.gpus, job.cores, job.gpus) == (None, None, None, 2, 0)
     over = only(read(parent.replace("<job_state>Q", "<job_state>C")))
     assert (over.state, over.outcome) == (JobState.UNDETERMINED, None)
     assert [job.job_id for job in read(parent, job_xml("37[1]"), job_xml("38")).records] == ["37[1]", "38"]
@@ -365,6 +366,9 @@ def test_ended_knows_unknown_ids_from_a_server_that_is_away() -> None:
             scheduler.ended(report("ended", "", stderr=stderr, exit_status=status), ["9"])
     with pytest.raises(ReportUnreadable):
         scheduler.ended(report("ended", ""), ["9"])
+    with pytest.raises(ReportUnreadable):
+        scheduler.ended(Report("ended", ("qstat", "-x", "9"), 0, b"", b""), ())
+    assert scheduler.ended(Report("ended", ("qstat", "-x"), 0, b"", b""), ()) == Answer(records=())
 
 
 def test_about_says_how_long_ended_jobs_stay() -> None:
