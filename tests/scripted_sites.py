@@ -22,7 +22,10 @@ START = scripted_slurm.START
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of a job. `word` is where it stands: waits, runs, dying (being deleted), done, failed or requeued (given back)."""
+    """One run of a job. `word` is where it stands: waits, runs, dying (being deleted), done, failed or requeued (given back).
+
+    Of Grid Engine also rescheduled (given back by `qmod -r`, which leaves no times) and not started (its start failed).
+    """
 
     job_id: str = "7"
     word: str = "runs"
@@ -204,17 +207,29 @@ class GridEngineSite(ScriptedSite):
         )
 
     def _block(self, run: Run) -> str:
-        failed = {"requeued": "25  : rescheduling", "failed": "0"}.get(run.word, "0")
+        failed = _FAILED.get(run.word, "0")
         if run.exit_code == 137:
             failed = "100 : assumedly after job"
+        times = {"qsub_time": time.ctime(run.submitted), "start_time": time.ctime(run.started or 0), "end_time": time.ctime(run.ended or 0)}
+        if run.word == "rescheduled":
+            times = {"qsub_time": "Thu Jan  1 00:00:00 1970", "start_time": "-/-", "end_time": "-/-"}
+        elif run.word == "not started":
+            times |= {"start_time": "-/-", "end_time": "-/-"}
         fields = {
             "qname": "all.q", "hostname": "node01", "group": run.owner, "owner": run.owner, "project": "NONE",
             "department": "defaultdepartment", "jobname": "job", "jobnumber": run.job_id, "taskid": "undefined", "account": "sge",
-            "priority": "0", "qsub_time": time.ctime(run.submitted), "start_time": time.ctime(run.started or 0),
-            "end_time": time.ctime(run.ended or 0), "granted_pe": "NONE", "slots": "1", "failed": failed, "exit_status": str(run.exit_code),
+            "priority": "0", **times, "granted_pe": "NONE", "slots": "1", "failed": failed, "exit_status": str(run.exit_code),
             "ru_wallclock": "60s", "maxvmem": "1.750MB", "arid": "undefined", "ar_sub_time": "undefined", "category": "NONE",
         }  # fmt: skip
         return "=" * 62 + "\n" + "".join(f"{key:<13}{value}\n" for key, value in fields.items())
+
+
+_FAILED = {
+    "requeued": "25  : rescheduling",
+    "rescheduled": "25  : rescheduling",
+    "not started": "28  : changing into working directory",
+}
+"""What accounting of Grid Engine says of a run that was no end."""
 
 
 def _american(seconds: int) -> str:

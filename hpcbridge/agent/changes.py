@@ -203,7 +203,7 @@ def key_of_range(array_job_id: str | None) -> str:
 
 def is_same_run(old: Job, new: Job) -> bool:
     """True if `new` is the job `old` was, perhaps requeued, and not another that was given the same id."""
-    requeued = is_requeue(old, new)
+    requeued = is_requeue(old, new) or (new.state in _WAITS_AGAIN and not old.state.ended)
     if old.submitted_at is None or new.submitted_at is None:
         if old.owner is not None and new.owner is not None and old.owner != new.owner:
             return False
@@ -211,6 +211,10 @@ def is_same_run(old: Job, new: Job) -> bool:
     if old.submitted_at == new.submitted_at:
         return True
     return requeued and new.submitted_at > old.submitted_at and new.owner == old.owner
+
+
+_WAITS_AGAIN = frozenset({JobState.REQUEUED, JobState.REQUEUED_HELD})
+"""What a scheduler says of a job that went back to the queue, also where it counts no restarts (Grid Engine: `Rq`, a new submit time)."""
 
 
 def is_requeue(old: Job, new: Job) -> bool:
@@ -287,17 +291,12 @@ class _Comparing:
         elif is_same_run(seen.job, job) and not (seen.job.state.ended and is_requeue(seen.job, job)):
             self._meet_again(key, job, seen)
         else:
-            if not seen.job.state.ended:
-                self._vanish(seen)
+            self._left(seen)
             self._tell(key, SeenJob(job, seen.incarnation + 1, self.wanted(job)))
 
     def miss(self, key: str, seen: SeenJob) -> None:
         self.gone[key] = GoneJob(seen.incarnation, seen.job.submitted_at, seen.published, seen.job.state.ended)
-        if is_range(seen.job) and not seen.job.state.ended:
-            if seen.published:
-                self._change(dataclasses.replace(seen.job, array_pending=0), seen.incarnation)
-        elif not seen.job.state.ended:
-            self._vanish(seen)
+        self._left(seen)
 
     def result(self) -> JobComparison:
         return JobComparison(
@@ -308,6 +307,14 @@ class _Comparing:
             found=tuple(self.found),
             kept=self.kept,
         )
+
+    def _left(self, seen: SeenJob) -> None:
+        """A run is no longer in the report. A pending range leaves without an end, and nobody can be asked for one."""
+        if is_range(seen.job) and not seen.job.state.ended:
+            if seen.published:
+                self._change(dataclasses.replace(seen.job, array_pending=0), seen.incarnation)
+        elif not seen.job.state.ended:
+            self._vanish(seen)
 
     def _meet_again(self, key: str, reported: Job, seen: SeenJob) -> None:
         job = complete(reported, seen.job) if reported.state.ended else remembering(reported, seen.job)

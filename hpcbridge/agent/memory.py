@@ -134,7 +134,7 @@ class Memory:
         latest end it told of this time, `rules` says what accounting alone cannot tell.
         """
         with self._changing():
-            known_until = [until for until in (self._recorded_until, recorded_until) if until is not None]
+            known_until = [until for until in (self._recorded_until, recorded_until) if until is not None and until <= at + _CLOCKS_MS]
             self._recorded_until = max(known_until, default=None)
             items: list[Item] = []
             kept: list[MissingJob] = []
@@ -318,4 +318,6 @@ def _is_on_ledger(missing: MissingJob, on_ledger: Job) -> bool:
 
 
 _NOTHING = MemoryWrites()
+_CLOCKS_MS = 60_000
+"""An end that lies further ahead is not one that accounting can have told of."""
 _LONGEST_GAP_MS = 15 * 60_000

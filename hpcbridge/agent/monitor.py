@@ -45,7 +45,10 @@ _SAMPLE = "cluster state"
 
 
 class Monitor:
-    """Owns no thread: each public method is one worker's step. The scheduler object is used by one step at a time."""
+    """Owns no thread: each public method is one worker's step.
+
+    The scheduler object remembers reports, so it reads one at a time; nobody waits with it for a script.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Monitor:
         self._came_back = came_back
         self._user_id = user_id
         self._asked_seconds: dict[str, float] = {}
+        self._reading = threading.Lock()
         self._beat: Callable[[], None] = lambda: None
 
     def beat_with(self, beat: Callable[[], None]) -> None:
@@ -92,14 +96,18 @@ class Monitor:
     def ask_about(self) -> None:
         """Version and settings of the scheduler."""
         with _Query(self, "about") as query:
-            about = self._scheduler.about(query.run())
+            report = query.run()
+            with self._reading:
+                about = self._scheduler.about(report)
             query.succeeded(1, ())
         self._observations.set_about(about)
 
     def ask_jobs(self) -> None:
         """All jobs; what changed goes to the spool together with the new memory of them."""
         with _Query(self, "jobs", decides=True) as query:
-            answer = self._scheduler.jobs(query.run())
+            report = query.run()
+            with self._reading:
+                answer = self._scheduler.jobs(report)
             query.succeeded(len(answer.records), answer.problems)
         unreadable = {problem.subject for problem in answer.problems if problem.subject is not None}
         unreadable -= {job.job_id for job in answer.records}
@@ -133,7 +141,9 @@ class Monitor:
         """What our questions cost the scheduler's server, where it counts that; a site's own scripts may leave that out."""
         try:
             with _Query(self, "cost") as query:
-                effort = self._scheduler.effort(query.run(), user_id=self._user_id())
+                report = query.run()
+                with self._reading:
+                    effort = self._scheduler.effort(report, user_id=self._user_id())
                 query.succeeded(1, ())
         except ScriptMissing:
             return
@@ -142,7 +152,9 @@ class Monitor:
     def ask_nodes(self) -> None:
         """All nodes; changes of availability go to the spool."""
         with _Query(self, "nodes") as query:
-            answer = self._scheduler.nodes(query.run())
+            report = query.run()
+            with self._reading:
+                answer = self._scheduler.nodes(report)
             query.succeeded(len(answer.records), answer.problems)
         unreadable = {problem.subject for problem in answer.problems if problem.subject is not None}
         unreadable -= {node.name for node in answer.records}
@@ -153,8 +165,10 @@ class Monitor:
     def ask_queues(self) -> None:
         """All queues, with figures from the last nodes and jobs."""
         with _Query(self, "queues") as query:
-            snapshot = self._observations.snapshot
-            answer = self._scheduler.queues(query.run(), nodes=snapshot.nodes, jobs=snapshot.jobs)
+            report = query.run()
+            with self._reading:
+                snapshot = self._observations.snapshot
+                answer = self._scheduler.queues(report, nodes=snapshot.nodes, jobs=snapshot.jobs)
             query.succeeded(len(answer.records), answer.problems)
         self._observations.set_queues(answer.records, query.at)
 
@@ -219,7 +233,9 @@ class Monitor:
             return None
         try:
             with _Query(self, name, step="ended") as query:
-                answer = self._scheduler.ended(query.run(ids), ids)
+                report = query.run(ids)
+                with self._reading:
+                    answer = self._scheduler.ended(report, ids)
                 query.succeeded(len(answer.records), answer.problems)
         except ScriptMissing:
             if needed:

@@ -62,12 +62,15 @@ def settle(
     ended = None if records is None else find_end(missing.job, records, seen_at=missing.seen_at, rules=rules)
     if ended is None and records is not None and rules is not None and _is_silent(missing, records, waited, recorded_until):
         ended = rules.unrecorded(missing.job)
-    if ended is not None:
+    settles_at = missing.since_at + (0 if rules is None else rules.settles_after_ms())
+    early = ended is not None and missing.since_at <= at < settles_at
+    if ended is not None and not early:
         return Settled(_change_of(missing, ended, at), None)
     if records is not None and waited >= patience.lost_after_ms and missing.asked >= patience.asked_at_least:
         return Settled(None, None)
-    later = dataclasses.replace(missing, asked=missing.asked + 1, next_at=at + _pause(missing, waited, patience))
-    if missing.told or waited < patience.grace_ms:
+    next_at = settles_at if early else at + _pause(missing, waited, patience)
+    later = dataclasses.replace(missing, asked=missing.asked + 1, next_at=next_at)
+    if missing.told or early or waited < patience.grace_ms:
         return Settled(None, later)
     unknown = dataclasses.replace(missing.job, state=JobState.UNDETERMINED, outcome=None, reason=VANISHED)
     return Settled(_change_of(missing, unknown, at), dataclasses.replace(later, told=True))
@@ -84,8 +87,10 @@ def _is_silent(missing: MissingJob, records: Sequence[Job], waited: int, recorde
 
     The scheduler dropped the job before the report it was missing in, and writes its records in the order in which it learns of ends.
     A recorded end that is later than that report, by more than clocks may differ, was written after everything before the report.
+    A record that is not an end, of a start that failed, says nothing of what became of a job that waited after it.
     """
     of_run = [record for record in records if record.job_id == missing.job.job_id and _may_be(missing.job, record)]
+    of_run = [record for record in of_run if record.state is not JobState.UNDETERMINED]
     if of_run or not missing.lately or waited < _SILENCE_MS or recorded_until is None:
         return False
     return recorded_until > missing.since_at + _CLOCKS_MS
@@ -132,13 +137,18 @@ def _runs_of(job: Job, records: Sequence[Job], seen_at: Instant | None) -> list[
     runs = sorted((record for record in records if record.job_id == job.job_id), key=_order)
     if job.submitted_at is not None:
         runs = [run for run in runs if _may_be(job, run)]
-        return runs if runs and runs[0].submitted_at in (None, job.submitted_at) else []
+        return runs if runs and (runs[0].submitted_at in (None, job.submitted_at) or _was_requeued(job, runs[0])) else []
     possible = [run for run in runs if _may_have_been_seen(run, seen_at)]
     if job.started_at is not None and any(run.started_at is not None for run in runs):
         possible = [run for run in runs if run.started_at is not None and abs(run.started_at - job.started_at) <= _CLOCKS_MS]
     if not possible or len({run.submitted_at for run in possible}) > 1 or (len(possible) > 1 and possible[0].submitted_at is None):
         return []
     return runs[runs.index(possible[0]) :]
+
+
+def _was_requeued(job: Job, run: Job) -> bool:
+    """True for a job that accounting says went back to the queue since, and got a new submit time by that (Grid Engine)."""
+    return (run.restarts or 0) > (job.restarts or 0) and run.owner == job.owner and run.name == job.name
 
 
 def _may_have_been_seen(run: Job, seen_at: Instant | None) -> bool:

@@ -24,20 +24,28 @@ from hpcbridge.model.jobs import Job, JobState, Outcome, Phase
 from hpcbridge.model.nodes import Node
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.findings import failed, jobs_by_queue, quarantined, stderr_of, total_of, unknown_state, zone_of
-from hpcbridge.schedulers.gridengine_accounting import Block, blocks_of, end_time_of, id_of, runs_from, submit_of
+from hpcbridge.schedulers.gridengine_accounting import Block, blocks_of, end_time_of, id_of, is_rescheduling, runs_from, submit_of
 from hpcbridge.schedulers.gridengine_jobs import Counting, Part, fingerprint, job_from, parts_from, subject_of
 from hpcbridge.schedulers.gridengine_listing import Instance, Listing
 from hpcbridge.schedulers.gridengine_nodes import Held, HostRead, host_from, hosts_of, name_in, node_from
 from hpcbridge.schedulers.gridengine_queues import queue_from, settings_of
 from hpcbridge.schedulers.gridengine_states import is_being_deleted
-from hpcbridge.schedulers.gridengine_values import parse_time, short_name
+from hpcbridge.schedulers.gridengine_values import parse_limit, parse_time, short_name
 from hpcbridge.schedulers.gridengine_xml import line_of
 from hpcbridge.schedulers.report import About, Answer, Problem, ProblemKind, Report, Scheduler
 
 _VERSION = re.compile(r"[A-Za-z][A-Za-z ./]{1,60}? v?(\d[\w.+-]{0,30})\s*\Z")
-_ACCOUNTING = re.compile(r"^reporting_params\s(?:[^\n]*\\\n)*[^\n]*\baccounting=(true|false)", re.MULTILINE)
+_PARAMETERS = re.compile(r"^reporting_params\s((?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
+_ACCOUNTING = re.compile(r"\baccounting=(true|false)")
+_FLUSH = re.compile(r"\b(accounting_)?flush_time=([\d:]{1,20})")
+_CONFIGURATION = re.compile(r"#[A-Za-z][\w.-]{0,200}:\n")
 _COMPLEX = re.compile(r"^(\S{1,64}) +\S+ +[A-Z]+ +\S+ +(?:YES|NO|FORCED) +(YES|NO|JOB|HOST) ", re.MULTILINE)
-_NOT_FOUND = re.compile(r"(?:error: )?job (?:id|name) \S{1,200} not found|(?:error: )?job-array tasks .{1,200} not found", re.IGNORECASE)
+_NOT_FOUND = re.compile(
+    r"(?:error: )?job (?:id (\d{1,10})|(?:id|name) \S{1,200}) not found"
+    r"|(?:error: )?job-array tasks (?:(\d{1,10}\.\d{1,10})-)?\S.{0,200} not found",
+    re.IGNORECASE,
+)
+_SKIPPED = re.compile(r"(?:\w+: )?ignoring invalid entry in line \d+")
 _REMARK = re.compile(r"(?:\w+: )?(?:ignoring invalid entry in line \d+|\d+ jobs ignored for accounting\..*)")
 _NO_QUEUES = re.compile(r"no cqueue list defined")
 _ASKED = re.compile(r"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})?\Z", re.ASCII)
@@ -45,6 +53,8 @@ _REFUSED = re.compile(rb"^end [0-9a-f]{8} \S{1,128} [1-9]\d{0,2}$", re.MULTILINE
 _UNKNOWN_JOBS = re.compile(
     rb"\s*(?:<\?xml [^<>]*\?>\s*)?<unknown_jobs(?: [^<>]*)?>(?:\s*<ST_name>[^<>]*</ST_name>|\s*</?element>)*\s*</unknown_jobs>\s*\Z"
 )
+_USUAL_FLUSH_SECONDS, _FLUSH_SLACK_SECONDS, _LONGEST_FLUSH_SECONDS = 15, 2, 300
+_MAX_SUBMITS = 8
 _MAX_USES = 4
 """A list of jobs serves so many reports of nodes: then it is old news, and what the nodes say of themselves counts."""
 
@@ -57,6 +67,10 @@ class _Load:
     by_host: Mapping[str, Held]
 
 
+_Submits = tuple[str | None, tuple[Instant, ...]]
+"""Owner of a job number and the submit times it has had."""
+_Built = tuple[tuple[Part, ...], _Submits, Job, bool]
+"""Parts of a job and what they were made into, and whether its state is known."""
 _Bad = tuple[int, str | None, ValueError]
 """Place, id and fault of an element that could not be read."""
 
@@ -68,12 +82,14 @@ class GridEngineScheduler(Scheduler):
         self._cluster = cluster
         self._counting: Counting = {}
         self._parts: dict[tuple[bytes, tuple[str, str] | None], tuple[Part, ...]] = {}
-        self._built: dict[str, tuple[tuple[Part, ...], Instant | None, Job, bool]] = {}
+        self._built: dict[str, _Built] = {}
         self._way: tuple[datetime.tzinfo, bool] | None = None
-        self._submitted: dict[str, tuple[str | None, Instant]] = {}
+        self._submitted: dict[str, _Submits] = {}
         self._load: _Load | None = None
         self._uses = 0
         self._instances: tuple[Instance, ...] | None = None
+        self._flush_ms = 0
+        self._whole = True
 
     def about(self, report: Report) -> About:
         """Version from the first line of the help; the rest from the configuration. The complexes say how consumables count."""
@@ -81,15 +97,17 @@ class GridEngineScheduler(Scheduler):
         text = report.stdout.decode("utf-8", "surrogateescape")
         first = text.partition("\n")[0]
         version = _VERSION.match(first)
-        if not version:
-            raise ReportUnreadable("no version of Grid Engine", line_number=1, line=escape_text(first))
+        if not version and not _CONFIGURATION.match(text):
+            raise ReportUnreadable("neither a version of Grid Engine nor its configuration", line_number=1, line=escape_text(first))
         counting = dict(_COMPLEX.findall(text))
         if counting != self._counting:
             self._counting, self._built = counting, {}
-        accounting = _ACCOUNTING.search(text)
+        parameters = _PARAMETERS.search(text)
+        accounting = _ACCOUNTING.search(parameters.group(1)) if parameters else None
+        self._flush_ms = _flush_ms(parameters.group(1) if parameters else "")
         return About(
             name="gridengine",
-            version=version.group(1),
+            version=version.group(1) if version else None,
             cluster_name=None,
             min_job_age_seconds=None,
             zone=str(zone_of(report)),
@@ -125,18 +143,21 @@ class GridEngineScheduler(Scheduler):
         answer = self._jobs_of(report, found, lines, bad)
         self._parts = parts
         whole = not any(problem.kind is ProblemKind.QUARANTINED for problem in answer.problems)
-        self._load = _load_of(listing.instances, found, self._counting) if whole else None
+        self._whole = _asks_for_all(report.argv)
+        self._load = _load_of(listing.instances, found, self._counting, all_jobs=self._whole) if whole else None
         return answer
 
     def ended(self, report: Report, job_ids: Sequence[str]) -> Answer[Job]:
         """What accounting knows: one record for each job and submit time, the last of its runs."""
         if report.exit_status == 0 and _knows_none_of(report):
             return Answer(records=())
-        unknown = _check_accounting(report)
+        unknown, unreadable = _check_accounting(report)
         zone = zone_of(report)
         asked = frozenset(job_ids) or _asked_of(report.argv)
         runs: dict[tuple[str, Instant | None], list[Block]] = {}
-        problems: list[Problem] = []
+        before: dict[str, list[Block]] = {}
+        skipped = ValueError("its record in the accounting file cannot be read")
+        problems = [quarantined(report.query, skipped, subject=job_id) for job_id in unreadable]
         lines = report.stdout.decode("utf-8", "surrogateescape").split("\n")
         if lines[-1]:
             raise ReportUnreadable("the last line is cut off", line_number=len(lines), line=escape_text(lines[-1]))
@@ -148,9 +169,13 @@ class GridEngineScheduler(Scheduler):
                 continue
             try:
                 job_id = _question(block, asked)
-                runs.setdefault((job_id, submit_of(block.fields, zone)), []).append(block)
+                if is_rescheduling(block.fields, zone):
+                    before.setdefault(job_id, []).append(block)
+                    continue
+                runs.setdefault((job_id, submit_of(block.fields, zone)), []).extend([*before.pop(job_id, ()), block])
             except ValueError as error:
                 problems.append(quarantined(report.query, error, line=block.line, subject=block.asked))
+        runs |= {(job_id, None): blocks for job_id, blocks in before.items()}
         jobs: list[Job] = []
         ends: list[Instant] = []
         for (job_id, _), blocks in runs.items():
@@ -214,7 +239,7 @@ class GridEngineScheduler(Scheduler):
         if instances is None and jobs is not None and self._load is not None:
             instances = self._load.instances
         gpus = {node.name: (node.gpus_total, node.gpus_used) for node in nodes or ()}
-        by_queue = None if jobs is None else jobs_by_queue(jobs)
+        by_queue = None if jobs is None or not self._whole else jobs_by_queue(jobs)
         elsewhere = any(job.queue is None and job.phase is Phase.QUEUE for job in jobs or ())
         names = Counter(setting.values["qname"] for setting in settings)
         queues: list[Queue] = []
@@ -243,6 +268,10 @@ class GridEngineScheduler(Scheduler):
             return None
         return dataclasses.replace(seen, state=JobState.FAILED, outcome=Outcome.CANCELLED, reason="deleted while it waited")
 
+    def settles_after_ms(self) -> int:
+        """The file of the accounting is written once in `flush_time` (sge_conf(5))."""
+        return self._flush_ms
+
     def _jobs_of(self, report: Report, found: Mapping[str, Sequence[Part]], lines: Mapping[str, int], bad: Sequence[_Bad]) -> Answer[Job]:
         problems = [
             quarantined(report.query, error, line=line_of(report.stdout, position), subject=subject) for position, subject, error in bad
@@ -252,23 +281,22 @@ class GridEngineScheduler(Scheduler):
         members_alone = ("-g", "d") in itertools.pairwise(report.argv)
         if self._way != (zone, members_alone):
             self._way, self._built = (zone, members_alone), {}
-        built: dict[str, tuple[tuple[Part, ...], Instant | None, Job, bool]] = {}
+        built: dict[str, _Built] = {}
         jobs: list[Job] = []
         for job_id, listed in found.items():
             parts = tuple(listed)
-            known_submit = self._submitted.get(parts[0].number)
-            submitted_at = None if known_submit is None else known_submit[1]
             before = self._built.get(job_id)
-            if before is not None and before[1] == submitted_at and _same(before[0], parts):
+            if before is not None and _same(before[0], parts) and before[1] == self._submitted[parts[0].number]:
                 built[job_id] = before
             else:
                 try:
                     _check_instances(parts)
+                    started_at = parse_time(parts[0].started, zone)
                     job, known = job_from(
                         self._cluster,
                         parts,
-                        submitted_at=submitted_at,
-                        started_at=parse_time(parts[0].started, zone),
+                        submitted_at=self._submit_of(parts[0], started_at, zone),
+                        started_at=started_at,
                         counting=self._counting,
                         members_alone=members_alone,
                     )
@@ -276,7 +304,7 @@ class GridEngineScheduler(Scheduler):
                     line = line_of(report.stdout, lines[job_id])
                     problems.append(quarantined(report.query, error, line=line, subject=job_id))
                     continue
-                built[job_id] = (parts, submitted_at, job, known)
+                built[job_id] = (parts, self._submitted[parts[0].number], job, known)
             _, _, job, known = built[job_id]
             jobs.append(job)
             if not known:
@@ -287,23 +315,38 @@ class GridEngineScheduler(Scheduler):
         return Answer(records=tuple(jobs), problems=tuple(problems))
 
     def _remember_submits(self, found: Mapping[str, Sequence[Part]], report: Report) -> None:
-        """Submit times by job number: all members of an array have the same, and what was seen while a job waited holds when it runs."""
+        """Submit times by job number: all members of an array have the same, and what was seen while a job waited holds when it runs.
+
+        `qmod -r` gives a job a new one, and all members of an array that wait with it (8.1.9/nodes-in-trouble): both are kept. Without
+        a sign of that it is another job, which was given the same number.
+        """
         zone = zone_of(report)
-        submitted: dict[str, tuple[str | None, Instant]] = {}
+        owners: dict[str, str | None] = {}
+        printed: dict[str, set[Instant]] = {}
+        again: set[str] = set()
         for parts in found.values():
             part = parts[0]
-            try:
-                moment = parse_time(part.submitted, zone)
-            except ValueError:
-                continue  # the record itself is kept out for it
+            owners[part.number] = part.owner
+            moment = _time_or_none(part.submitted, zone)
             if moment is not None:
-                submitted[part.number] = (part.owner, moment)
-        for parts in found.values():
-            part = parts[0]
-            before = self._submitted.get(part.number)
-            if part.number not in submitted and before is not None and before[0] == part.owner:
-                submitted[part.number] = before
+                printed.setdefault(part.number, set()).add(moment)
+            if "R" in part.letters:
+                again.add(part.number)
+        submitted: dict[str, _Submits] = {}
+        for number, owner in owners.items():
+            before, known = self._submitted.get(number, (owner, ()))
+            new = tuple(sorted(printed.get(number, set()).difference(known)))
+            keeps = before == owner and (number in again or not new)
+            submitted[number] = owner, ((*known, *new) if keeps else new)[-_MAX_SUBMITS:]
         self._submitted = submitted
+
+    def _submit_of(self, part: Part, started_at: Instant | None, zone: datetime.tzinfo) -> Instant | None:
+        """Of a job that runs the last submit time before it started; members that merely wait were submitted with their array."""
+        moment = parse_time(part.submitted, zone)
+        _, known = self._submitted[part.number]
+        if moment is None:
+            return max((each for each in known if started_at is None or each <= started_at), default=None)
+        return moment if part.tasks is None or "R" in part.letters else min((moment, *known))
 
     def _load_in_use(self) -> _Load | None:
         self._uses += 1
@@ -320,9 +363,12 @@ def _knows_none_of(report: Report) -> bool:
     return "-j" in report.argv and _UNKNOWN_JOBS.match(report.stdout) is not None
 
 
-def _check_accounting(report: Report) -> bool:
-    """True if some id is not known. qacct exits 1 for such an id and says so; a line of the file that it skips it remarks on every time;
-    every other message means that it could not look.
+def _check_accounting(report: Report) -> tuple[bool, tuple[str, ...]]:
+    """Whether some id is not known, and the ids whose record qacct could not read.
+
+    qacct exits 1 for an id it does not find and says so; a line of the file that it skips it remarks on every time. A remark right before
+    such a message means that the job has a record, only not one that can be read: asked for an id, qacct looks at no other lines. Every
+    other message means that it could not look.
     """
     lines = [line.strip() for line in report.stderr.decode("utf-8", "replace").splitlines()]
     said = [line for line in lines if line and not _REMARK.fullmatch(line)]
@@ -330,7 +376,24 @@ def _check_accounting(report: Report) -> bool:
     refused = len(_REFUSED.findall(report.stdout))
     if report.exit_status != 0 and (len(unknown) != len(said) or not unknown or refused > len(unknown)):
         raise failed(report)
-    return bool(unknown)
+    after_remark = [line for before, line in itertools.pairwise(lines) if _SKIPPED.fullmatch(before)]
+    named = (_NOT_FOUND.fullmatch(line) for line in after_remark)
+    return bool(unknown), tuple(match.group(1) or match.group(2) for match in named if match and (match.group(1) or match.group(2)))
+
+
+def _time_or_none(text: str, zone: datetime.tzinfo) -> Instant | None:
+    """A time; none where it is not one, for which the record itself is kept out."""
+    try:
+        return parse_time(text, zone)
+    except ValueError:
+        return None
+
+
+def _flush_ms(parameters: str) -> int:
+    """How long what is to be recorded may wait in qmaster; `accounting_flush_time` goes first, 0 there means that nothing waits."""
+    times = {bool(own): parse_limit(text) for own, text in _FLUSH.findall(parameters)}
+    seconds = times.get(True, times.get(False, _USUAL_FLUSH_SECONDS))
+    return 1000 * min((_USUAL_FLUSH_SECONDS if seconds is None else seconds) + _FLUSH_SLACK_SECONDS, _LONGEST_FLUSH_SECONDS)
 
 
 def _question(block: Block, asked: frozenset[str]) -> str:
@@ -367,7 +430,19 @@ def _check_instances(parts: Sequence[Part]) -> None:
             raise ValueError("two records of one job")
 
 
-def _load_of(instances: tuple[Instance, ...] | None, found: Mapping[str, Sequence[Part]], counting: Counting) -> _Load | None:
+def _asks_for_all(argv: Sequence[str]) -> bool:
+    """False for a plain qstat that lists the jobs of some owners or in some states only: of these nothing can be counted."""
+    if not argv or argv[0].rpartition("/")[2] != "qstat":
+        return True
+    pairs = list(itertools.pairwise(argv))
+    states = [each for option, each in pairs if option == "-s"]
+    every_state = all({"p", "r", "s"} <= {*each} or "a" in each for each in states)
+    return ("-u", "*") in pairs and every_state and not {"-q", "-j"} & {*argv}
+
+
+def _load_of(
+    instances: tuple[Instance, ...] | None, found: Mapping[str, Sequence[Part]], counting: Counting, *, all_jobs: bool
+) -> _Load | None:
     """What each host holds, from the queue instances' own counts and the GPUs its jobs asked for; None without -f."""
     if instances is None:
         return None
@@ -384,7 +459,7 @@ def _load_of(instances: tuple[Instance, ...] | None, found: Mapping[str, Sequenc
                 gpus[host] = (total_of([used, more_used]), total_of([taken, more_taken]))
     return _Load(
         instances,
-        {host: Held(used, *gpus.get(host, (0, 0))) for host, used in slots.items() if used is not None},
+        {host: Held(used, *(gpus.get(host, (0, 0)) if all_jobs else (None, None))) for host, used in slots.items() if used is not None},
     )
 
 

@@ -12,15 +12,21 @@ the record is there, and a job that began and ended between two polls is found b
   cannot tell `qdel` from `kill -9`, except in Univa's releases, which print who deleted a job (`deleted_by`).
 * Codes 1–11, 26–36 and 38 say that a start failed, 24 and 25 that the run goes on elsewhere (migrated, exit 99, `qmod -r`, a node given
   up): the job went back to the queue, so such a record is not an end. It counts as a restart where the job had run.
-* Records of one submit time are runs of one job, in the order of the file. `qsub_time` stays as it was when a job is rescheduled; another
-  submit time is another job that got the number again after 9,999,999. Without `accounting_summary` a parallel job has a record for each
-  task of its slaves too: Univa names those tasks (`pe_taskid`), elsewhere the job's own is the one that began first and ended last. Where
-  that cannot be told, the job is kept out.
+* Records of one submit time are runs of one job, in the order of the file. `exit 99` leaves the submit time as it was; `qmod -r` makes
+  the time of the rescheduling the new one, and its record has no times at all: it belongs to the next record of the id. Any other submit
+  time is another job that got the number again after 9,999,999. Without `accounting_summary` a parallel job has a record for each task of
+  its slaves too: Univa names those tasks (`pe_taskid`), elsewhere the job's own is the one that began first and ended last. Where that
+  cannot be told, the job is kept out, and so is one without slaves that ended twice.
 * A job that was deleted while it waited has no record: CANCELLED (`unrecorded`) only if it was seen waiting in the last report and the
   accounting tells of later ends, else UNDETERMINED. A record that rotation took away is no proof of anything.
 
-The accounting file is lines of text that its writer does not quote. A value that holds a newline could forge a record, so each id is
-asked for by itself and its answer stands between two lines with a nonce: what comes out under it must be that job.
+What can be forged. The accounting file is lines of text, and the value of a request (`qsub -l arch=…`) goes into it as it is: with a
+newline anybody writes a whole record of anybody's job (recorded: 8.1.9/forged-record), and nothing in the file tells it from a true one.
+So one record proves little, two that differ prove a forgery: the job is kept out and becomes UNDETERMINED. For that the true one must be
+there: an end counts only `flush_time` after the job vanished (`settles_after_ms`). What remains: who deletes his job while it waits leaves
+no true record, so a forged one stands alone; and in a parallel job with slaves a record that spans all others counts. Whoever makes
+his own record unreadable makes his own end unknown: qacct says that it skips a line, and that is not the silence of a job without one.
+Each id is asked for by itself, and its answer stands between two lines with a nonce: what comes out under it must be that job.
 """
 
 from __future__ import annotations
@@ -45,6 +51,7 @@ _EXIT = re.compile(r"(\d{1,6})(?:\s+\(.*\))?\Z", re.ASCII)
 _WALL = re.compile(r"(\d{1,12})(?:\.\d{1,9})?s?\Z", re.ASCII)
 _CATEGORY_LIMIT = re.compile(r"(?:\A|\s)-l (?:\S*,)?h_rt=([^,\s]{1,40})")
 _NUMBER = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)
+_ROW = re.compile(r"\S.*(?:\s+\d+(?:\.\d+)?){7}\s*\Z", re.ASCII)
 _NEEDED = (
     "qname", "hostname", "owner", "jobname", "jobnumber", "taskid", "qsub_time", "start_time", "end_time", "slots", "failed", "exit_status",
     "maxvmem",
@@ -52,6 +59,9 @@ _NEEDED = (
 """In their order. Nothing is read of `maxvmem`, but it stands near the end of a record in every version: what lacks it was cut off."""
 _TOTAL, _LINES_OF_TOTAL = "Total System Usage", 5
 """What follows the records where all of them were asked for."""
+_SUMMARY = re.compile(r"(?:[A-Z]+ {2,})+WALLCLOCK {2,}UTIME {2,}STIME {2,}CPU {2,}MEMORY {2,}IO {2,}IOW\Z")
+_LINES_OF_SUMMARY = 1000
+"""A table follows instead where a summary by owner, queue, host … was asked for too (-o, -q, -h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +105,19 @@ def runs_from(cluster: str, blocks: Sequence[Block], zone: datetime.tzinfo) -> J
     jobs = [_job(cluster, block.fields, zone) for block in own]
     if len({(job.owner, job.name) for job in jobs}) > 1:
         raise ValueError("records of one job contradict each other")
-    last = _last([job for job in jobs if job.state.ended]) or jobs[-1]
+    ended = [(block, job) for block, job in zip(own, jobs, strict=True) if job.state.ended]
+    if any(block.fields != ended[0][0].fields and not (_has_slaves(block) and _has_slaves(ended[0][0])) for block, _ in ended):
+        raise ValueError("a job without slaves ended twice: one of its records is forged")
+    last = _last([job for _, job in ended]) or jobs[-1]
     again = sum(_code(block.fields)[0] in AGAIN for block in own)
     job = dataclasses.replace(last, restarts=again or None)
     validate_job(job)
     return job
+
+
+def is_rescheduling(fields: Mapping[str, str], zone: datetime.tzinfo) -> bool:
+    """True for the record of `qmod -r`, which has neither times nor the submit time of any run."""
+    return _code(fields)[0] in AGAIN and submit_of(fields, zone) is None
 
 
 def id_of(fields: Mapping[str, str]) -> str:
@@ -128,6 +146,9 @@ def _records(lines: Sequence[str], first: int, asked: str | None) -> Iterator[Bl
             if len(lines) + first - number > _LINES_OF_TOTAL:
                 raise ReportUnreadable("more than the total after the records", line_number=number, line=line)
             break
+        if _SUMMARY.match(line.rstrip()) and asked is None:
+            _check_summary(lines[number - first + 1 :], number + 1)
+            break
         if _RULE.match(line):
             if start:
                 yield _whole(Block(start, fields, asked))
@@ -141,6 +162,13 @@ def _records(lines: Sequence[str], first: int, asked: str | None) -> Iterator[Bl
         fields[match.group(1)] = (match.group(2) or "").rstrip()
     if start:
         yield _whole(Block(start, fields, asked))
+
+
+def _check_summary(lines: Sequence[str], first: int) -> None:
+    """A line under the heads of the columns, and then one for each owner and so on: nothing that looks like a field of a record."""
+    rule, rows = lines[:1], lines[1:]
+    if not (rule and _RULE.match(rule[0])) or len(rows) > _LINES_OF_SUMMARY or any(not _ROW.match(row) for row in rows):
+        raise ReportUnreadable("more than a table after the records", line_number=first)
 
 
 def _whole(block: Block) -> Block:
@@ -197,6 +225,10 @@ def _job(cluster: str, fields: Mapping[str, str], zone: datetime.tzinfo) -> Job:
         exit_code=code,
         exit_signal=signal,
     )
+
+
+def _has_slaves(block: Block) -> bool:
+    return word_or_none(block.fields.get("granted_pe", "").strip()) is not None
 
 
 def _wall(fields: Mapping[str, str]) -> int | None:

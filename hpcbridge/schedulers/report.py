@@ -163,5 +163,9 @@ class Scheduler(Protocol):
         del seen
         return None
 
+    def settles_after_ms(self) -> int:
+        """How long after a job vanished what accounting says of its end may still lack its true record."""
+        return 0
+
 
 SchedulerTypes = Mapping[str, type[Scheduler]]

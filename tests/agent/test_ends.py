@@ -317,8 +317,132 @@ def test_a_slow_scheduler_is_no_outage(start: Callable[[type[ScriptedSite]], Age
     agent.poll(other, after=2 * MINUTE)
     agent.poll(after=2 * MINUTE)
     agent.site.accounts(dataclasses.replace(later(), ended=agent.now + 5 * MINUTE))
+    told = agent.ask(after=6 * MINUTE) + agent.ask(after=DAY)
+    assert ("7", 1, "FAILED", "CANCELLED") in told
+
+
+def rescheduled() -> tuple[Run, Run]:
+    """`qmod -r` of Grid Engine: the submit time becomes that of the rescheduling (tests/recorded/gridengine/8.1.9/nodes-in-trouble)."""
+    waits = Run(word="waits", submitted=START + 40, started=None, restarts=1)
+    return waits, dataclasses.replace(waits, word="runs", started=START + 70)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_job_with_a_new_submit_time_is_the_same_job_if_it_waits_again(
+    start: Callable[[type[ScriptedSite]], Agent], *, restarts: bool
+) -> None:
+    agent = start(GridEngineSite)
+    agent.poll(WAITS)
+    agent.poll(RUNS)
+    waits, runs = rescheduled()
+    if restarts:
+        agent.restart_after(5)
+    assert agent.poll(waits) == [("7", 1, "REQUEUED", None)]
+    assert agent.poll(runs) == [("7", 1, "RUNNING", None)]
+    if restarts:
+        agent.restart_after(5)
+        assert agent.poll(runs) == [], "qstat no longer says when it was submitted, the agent still knows"
+    agent.site.accounts(waits.over("rescheduled"), runs.over(at=START + 100))
+    agent.poll(after=MINUTE)
+    assert agent.ask() == DONE
+
+
+def test_a_rescheduling_nobody_saw_is_followed_to_its_end(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    agent = start(GridEngineSite)
+    agent.poll(WAITS)
+    agent.poll(RUNS)
+    waits, runs = rescheduled()
+    agent.site.accounts(waits.over("rescheduled"), runs.over(at=START + 100))
+    agent.poll(after=2 * MINUTE)
+    assert agent.ask() == DONE
+
+
+def test_a_new_submit_time_without_a_sign_of_a_rescheduling_is_another_job(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    agent = start(GridEngineSite)
+    agent.poll(WAITS)
+    agent.poll(RUNS)
+    waits, runs = rescheduled()
+    assert agent.poll(dataclasses.replace(waits, restarts=0)) == [("7", 2, "QUEUED", None)]
+    agent.site.accounts(runs.over(at=START + 100))
+    assert ("7", 1, "DONE", "COMPLETED") not in agent.ask() + agent.ask(after=MINUTE)
+
+
+def test_a_record_of_a_start_that_failed_does_not_keep_a_deleted_job_open(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    """A job in Eqw has such a record, and none of its deletion."""
+    agent = start(GridEngineSite)
+    other = Run(job_id="8", started=START + 2)
+    failed = dataclasses.replace(WAITS, started=None).over("not started", at=START + 5)
+    agent.poll(WAITS, other)
+    agent.site.accounts(failed)
+    agent.poll(other)
+    assert agent.ask() == []
+    agent.site.accounts(failed, later())
+    agent.poll(after=11 * MINUTE)
     told = agent.ask() + agent.ask(after=DAY)
     assert ("7", 1, "FAILED", "CANCELLED") in told
+    assert ("8", 1, "DONE", "COMPLETED") in told
+
+
+def test_a_record_of_a_start_that_failed_is_no_end_of_a_job_that_ran(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    agent = start(GridEngineSite)
+    other = Run(job_id="8", started=START + 2)
+    agent.poll(RUNS, other)
+    agent.site.accounts(dataclasses.replace(WAITS, started=None).over("not started", at=START + 5), later())
+    agent.poll(after=11 * MINUTE)
+    told = agent.ask() + agent.ask(after=DAY)
+    assert [each for each in told if each[0] == "7"] == UNKNOWN
+
+
+def test_an_end_told_for_the_future_proves_no_silence(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    """Anybody can write such a record: it must not make a job cancelled of which accounting has not told yet."""
+    agent = start(GridEngineSite)
+    other = Run(job_id="8", started=START + 2)
+    agent.poll(WAITS, other)
+    agent.poll(other)
+    agent.site.accounts(dataclasses.replace(later(), ended=START + 30 * DAY))
+    agent.poll(after=2 * MINUTE)
+    told = agent.ask() + agent.ask(after=2 * MINUTE)
+    assert [each for each in told if each[0] == "7"] == UNKNOWN
+
+
+FORGED = Run().over(at=START + 25)
+TRUE = Run().over("failed", at=START + 24, exit_code=3)
+
+
+def test_an_end_is_believed_only_when_the_true_record_must_be_there(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    """A forged record may be in the file before the true one (8.1.9/forged-record), which then contradicts it."""
+    agent = start(GridEngineSite)
+    agent.site.script("about", "printf '#global:\\nreporting_params  accounting=true flush_time=00:00:15\\n'")
+    agent.monitor.ask_about()
+    agent.poll(WAITS)
+    agent.poll(RUNS, after=1)
+    agent.site.accounts(FORGED)
+    agent.poll()
+    assert agent.ask() == []
+    agent.site.accounts(FORGED, TRUE)
+    assert agent.ask(after=17) == []
+    assert agent.ask(after=2 * MINUTE) == UNKNOWN
+
+
+def test_a_true_end_waits_no_longer_than_it_must(start: Callable[[type[ScriptedSite]], Agent]) -> None:
+    agent = start(GridEngineSite)
+    agent.site.script("about", "printf '#global:\\nreporting_params  accounting=true flush_time=00:00:01\\n'")
+    agent.monitor.ask_about()
+    agent.poll(WAITS)
+    agent.poll(RUNS)
+    agent.site.accounts(TRUE)
+    agent.poll()
+    assert agent.ask() + agent.ask(after=2) == []
+    assert agent.ask(after=1) == [("7", 1, "FAILED", "FAILED")]
+
+
+def test_without_waiting_a_forged_record_would_be_believed(
+    start: Callable[[type[ScriptedSite]], Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: what stands between a forged record and a false end is the time the true one has to be written."""
+    monkeypatch.setattr(SCHEDULERS["gridengine"], "settles_after_ms", lambda _: 0)
+    with pytest.raises(AssertionError):
+        test_an_end_is_believed_only_when_the_true_record_must_be_there(start)
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -231,7 +231,95 @@ def test_an_id_without_a_record_is_an_answer_and_every_other_failure_is_none(sch
             scheduler.ended(report("ended", out, status=status, err=err), ("7", "8"))
 
 
+def test_a_job_that_was_rescheduled_has_a_new_submit_time_and_its_restarts(scheduler: GridEngineScheduler) -> None:
+    """`qmod -r` writes records without any time before that of the run (8.1.9/rescheduled-and-ended)."""
+    never = {"qsub_time": "Thu Jan  1 00:00:00 1970", "start_time": "-/-", "end_time": "-/-", "failed": "25  : rescheduling"}
+    again = record(**never)
+    ended = scheduler.ended(report("ended", answer("7", again, again, record(exit_status="3"))), ("7",))
+    assert [(job.outcome, job.exit_code, job.restarts) for job in ended.records] == [(Outcome.FAILED, 3, 2)]
+    waits = scheduler.ended(report("ended", answer("7", record(), again)), ("7",)).records
+    assert [(job.outcome, job.restarts) for job in waits] == [(Outcome.COMPLETED, None), (None, 1)]
+
+
+def test_members_that_run_keep_their_submit_time_when_another_is_rescheduled(scheduler: GridEngineScheduler) -> None:
+    """qstat then prints a new one for all that wait (8.1.9/nodes-in-trouble)."""
+    runs = element(7, "r", STARTED, "<tasks>1</tasks>")
+    late = SUBMITTED.replace("10:00", "11:00")
+    old, new = 1795341600000, 1795345200000
+    ahead = qstat(element(7, "Rq", late, "<tasks>3</tasks>") + element(7, "qw", late, "<tasks>5-9:2</tasks>"), runs)
+    fresh = {job_id: job.submitted_at for job_id, job in jobs_of(scheduler, ahead).items()}
+    assert fresh == {"7.1": None, "7.3": new, "7.5-9:2": new}, "nothing was submitted after it started"
+    scheduler = GridEngineScheduler("c1")
+    jobs_of(scheduler, qstat(element(7, "qw", SUBMITTED, "<tasks>3-9:2</tasks>"), runs))
+    after = {job_id: job.submitted_at for job_id, job in jobs_of(scheduler, ahead).items()}
+    assert after == {"7.1": old, "7.3": new, "7.5-9:2": old}
+    restarted = element(7, "Rr", STARTED.replace("10:05", "11:05"), "<tasks>3</tasks>").replace('state="x"', 'state="running"')
+    then = qstat(element(7, "qw", late, "<tasks>5-9:2</tasks>"), runs + restarted)
+    assert {key: job.submitted_at for key, job in jobs_of(scheduler, then).items()} == {"7.1": old, "7.3": new, "7.5-9:2": old}
+    other = qstat(element(7, "qw", late, "<tasks>1-9:2</tasks>"))
+    scheduler = GridEngineScheduler("c1")
+    jobs_of(scheduler, qstat(element(7, "qw", SUBMITTED, "<tasks>1-9:2</tasks>")))
+    assert jobs_of(scheduler, other)["7.1-9:2"].submitted_at == new, "the number was given again"
+
+
+def test_a_table_after_the_records_is_no_record(scheduler: GridEngineScheduler) -> None:
+    """`qacct -j -o alice` prints one for each owner."""
+    rule = "=" * 118
+    head = "OWNER     WALLCLOCK         UTIME         STIME           CPU             MEMORY                 IO                IOW"
+    row = "alice           395         0.098         0.092         0.190              0.000              0.002              0.000"
+    table = f"{head}\n{rule}\n{row}\n"
+    assert len(scheduler.ended(report("ended", record() + table), ()).records) == 1
+    for bad in (table + record(8), f"{head}\n{row}\n", table + "x\n"):
+        with pytest.raises(ReportUnreadable):
+            scheduler.ended(report("ended", record() + bad), ())
+
+
+def test_the_configuration_alone_says_everything_but_the_version(scheduler: GridEngineScheduler) -> None:
+    parameters = "reporting_params  accounting=true reporting=false \\\n    flush_time=00:00:05 joblog=false sharelog=00:00:00\n"
+    about = scheduler.about(report("about", f"#global:\nmailer   /bin/true\n{parameters}"))
+    assert (about.version, about.accounting, scheduler.settles_after_ms()) == (None, True, 7_000)
+    for more, wait in [("accounting_flush_time=00:00:30", 32_000), ("accounting_flush_time=0:0:0", 2_000)]:
+        scheduler.about(report("about", f"#global:\n{parameters.replace('joblog', more + ' joblog')}"))
+        assert scheduler.settles_after_ms() == wait
+    scheduler.about(report("about", "#global:\nmailer  x\n"))
+    assert scheduler.settles_after_ms() == 17_000
+    with pytest.raises(ReportUnreadable):
+        scheduler.about(report("about", "#name  shortcut\ngpu gpu INT <= YES YES 0 0\n"))
+
+
+@pytest.mark.parametrize("argv", [("qstat", "-xml"), ("qstat", "-u", "bob", "-xml"), ("qstat", "-u", "*", "-s", "r", "-xml")])
+def test_of_some_jobs_nothing_is_counted(argv: tuple[str, ...]) -> None:
+    def figures(argv: tuple[str, ...]) -> tuple[object, ...]:
+        scheduler = GridEngineScheduler("c1")
+        scheduler.about(recorded("gpu-complex", "about"))
+        jobs = scheduler.jobs(report("jobs", recorded("gpu-complex", "jobs").stdout, argv=argv)).records
+        nodes = scheduler.nodes(recorded("gpu-complex", "nodes")).records
+        queues = scheduler.queues(recorded("gpu-complex", "queues"), nodes=nodes, jobs=jobs).records
+        return {node.gpus_used for node in nodes}, {queue.jobs_running for queue in queues}, sum(node.cores_used or 0 for node in nodes)
+
+    assert figures(argv)[:2] == ({None}, {None})
+    assert figures(("qstat", "-u", "*", "-f", "-xml", "-r"))[2] == figures(argv)[2], "queue instances count for themselves"
+    assert None not in figures(("qstat", "-u", "*", "-f", "-xml", "-r"))[1]  # type: ignore[operator]
+
+
 # What nobody can forge
+
+
+def test_a_whole_forged_record_makes_the_end_unknown_and_never_false(scheduler: GridEngineScheduler) -> None:
+    """Anybody can write one for anybody's job: `qsub -l arch=` with a newline (8.1.9/forged-record)."""
+    true, forged = record(exit_status="3"), record(end_time="Sun Nov 22 10:09:00 2026")
+    for records in ((forged, true), (true, forged), (true, forged, forged)):
+        answered = scheduler.ended(report("ended", answer("7", *records) + answer("8", record(8))), ("7", "8"))
+        assert [job.job_id for job in answered.records] == ["8"]
+        assert ["forged" in problem.text for problem in answered.problems] == [True]
+    assert len(scheduler.ended(report("ended", answer("7", true, true)), ("7",)).records) == 1, "twice the same is no contradiction"
+
+
+def test_a_record_that_qacct_cannot_read_is_not_the_silence_of_a_job_without_one(scheduler: GridEngineScheduler) -> None:
+    err = b"error: ignoring invalid entry in line 1\nerror: job id 4 not found\nerror: job id 9 not found\n"
+    out = answer("4", status=1) + answer("9", status=1)
+    answered = scheduler.ended(report("ended", out, status=1, err=err), ("4", "9"))
+    assert (answered.records, [problem.subject for problem in answered.problems]) == ((), ["4"])
 
 
 def test_an_answer_speaks_for_nobody_else(scheduler: GridEngineScheduler) -> None:
