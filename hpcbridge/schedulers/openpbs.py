@@ -172,6 +172,8 @@ class OpenpbsScheduler(Scheduler):
     def _open_jobs(self, report: Report) -> Document | None:
         """The document, or None for an answer that is proven to be empty."""
         doubtful = check_answered(report, asked_for_ids=names_ids(report))
+        if report.exit_status != 0 and not doubtful and not report.stdout.strip():
+            return None  # every id is unknown; other forms than JSON print no frame then
         document = open_document(report, "Jobs")
         if document.start is not None:
             return document

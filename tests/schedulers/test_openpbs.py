@@ -125,6 +125,14 @@ def test_only_exit_status_0_without_a_word_proves_that_there_is_no_job(status: i
         OpenpbsScheduler("c1").jobs(report)
 
 
+def test_no_frame_around_unknown_ids_is_an_answer_too() -> None:
+    unknown = dataclasses.replace(recorded("unknown-only", "ended"), argv=("qstat", "-x", "99999"), stdout=b"")
+    assert OpenpbsScheduler("c1").ended(unknown, ()).records == ()
+    for other in (dataclasses.replace(unknown, stderr=b""), dataclasses.replace(unknown, exit_status=0)):
+        with pytest.raises(SchedulerError):
+            OpenpbsScheduler("c1").ended(other, ())
+
+
 def test_that_some_ids_are_unknown_does_not_prove_that_there_is_no_job() -> None:
     unknown = dataclasses.replace(recorded("unknown-only", "ended"), query="jobs")
     with pytest.raises(ScriptFailed):
