@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import threading
@@ -23,8 +24,11 @@ from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.transactions import JobChange, PayloadType
 from hpcbridge.schedulers import SCHEDULERS
+from hpcbridge.schedulers.gridengine import GridEngineScheduler
+from hpcbridge.schedulers.report import About, Answer, Report
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.wire.convert import decode
+from tests.private_slurm import wait_until
 from tests.scripted_sites import SITES, START, GridEngineSite, Run, ScriptedSite, SlurmSite, TorqueSite
 
 MINUTE = 60
@@ -527,3 +531,71 @@ def test_only_a_scheduler_with_two_sources_is_asked_twice(start: Callable[[type[
     agent.site.fails("ended")
     agent.ask(after=DAY)
     assert asked.exists()
+
+
+class Watched(GridEngineScheduler):
+    """Notes how many reports are read at a time; each is read for a moment, or until another is."""
+
+    def __init__(self, cluster: str) -> None:
+        super().__init__(cluster)
+        self.inside = self.most = 0
+        self.met = threading.Event()
+        self.counting = threading.Lock()
+
+    def about(self, report: Report) -> About:
+        with self._inside():
+            return super().about(report)
+
+    def jobs(self, report: Report) -> Answer[Job]:
+        with self._inside():
+            return super().jobs(report)
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        with self.counting:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            if self.inside > 1:
+                self.met.set()
+        self.met.wait(0.3)
+        yield
+        with self.counting:
+            self.inside -= 1
+
+
+CONFIGURATION = "printf '#global:\\nreporting_params  accounting=true\\n'"
+
+
+def test_one_report_is_read_at_a_time(start: Callable[[type[ScriptedSite]], Agent], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser remembers: what `about` says of GPUs would be forgotten while `jobs` is read. Without the lock two are read at once."""
+    monkeypatch.setitem(SCHEDULERS, "gridengine", Watched)
+    agent = start(GridEngineSite)
+    agent.site.script("about", CONFIGURATION)
+    agent.site.jobs(RUNS)
+    for lock, most in [(None, 1), (contextlib.nullcontext(), 2)]:
+        if lock is not None:
+            monkeypatch.setattr(agent.monitor, "_reading", lock)
+        scheduler = agent.monitor._scheduler
+        assert isinstance(scheduler, Watched)
+        scheduler.most = 0
+        threads = [threading.Thread(target=step) for step in (agent.monitor.ask_about, agent.monitor.ask_jobs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert scheduler.most == most
+
+
+def test_nobody_waits_for_the_script_of_another_question(start: Callable[[type[ScriptedSite]], Agent], tmp_path: Path) -> None:
+    agent = start(GridEngineSite)
+    begun, over = tmp_path / "begun", tmp_path / "over"
+    agent.site.script("about", f"touch {begun}; until [ -e {over} ]; do sleep 0.02; done; {CONFIGURATION}")
+    asking = threading.Thread(target=agent.monitor.ask_about)
+    asking.start()
+    try:
+        wait_until(begun.exists, timeout=5, what="the script")
+        assert agent.poll(RUNS) == [("7", 1, "RUNNING", None)]
+        assert asking.is_alive()
+    finally:
+        over.touch()
+        asking.join()

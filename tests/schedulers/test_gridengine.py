@@ -233,8 +233,7 @@ def test_an_id_without_a_record_is_an_answer_and_every_other_failure_is_none(sch
 
 def test_a_job_that_was_rescheduled_has_a_new_submit_time_and_its_restarts(scheduler: GridEngineScheduler) -> None:
     """`qmod -r` writes records without any time before that of the run (8.1.9/rescheduled-and-ended)."""
-    never = {"qsub_time": "Thu Jan  1 00:00:00 1970", "start_time": "-/-", "end_time": "-/-", "failed": "25  : rescheduling"}
-    again = record(**never)
+    again = record(qsub_time="Thu Jan  1 00:00:00 1970", start_time="-/-", end_time="-/-", failed="25  : rescheduling")
     ended = scheduler.ended(report("ended", answer("7", again, again, record(exit_status="3"))), ("7",))
     assert [(job.outcome, job.exit_code, job.restarts) for job in ended.records] == [(Outcome.FAILED, 3, 2)]
     waits = scheduler.ended(report("ended", answer("7", record(), again)), ("7",)).records
