@@ -55,13 +55,21 @@ class PrivateSlurm:
     """
 
     def __init__(
-        self, directory: Path, *, nodes: int = 4, accounting: bool = False, cluster: str = "private", root: Path | None = None
+        self,
+        directory: Path,
+        *,
+        nodes: int = 4,
+        accounting: bool = False,
+        cluster: str = "private",
+        root: Path | None = None,
+        min_job_age: int = 300,
     ) -> None:
         check_machine(accounting=accounting, root=root)
         self.directory = directory.absolute()
         self.cluster = cluster
         self.nodes = nodes
         self.accounting = accounting
+        self._min_job_age = min_job_age
         self.configuration = self.directory / "slurm.conf"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # outside `directory`: a socket's path has at most 107 characters, and other users' jobs must reach their spooled script
@@ -91,9 +99,7 @@ class PrivateSlurm:
 
     def run(self, argv: Sequence[str], *, check: bool = True, timeout: float = 30.0) -> str:
         """Runs a command of this Slurm and returns its standard output."""
-        done = subprocess.run(
-            argv, env={**self.environment, "LC_ALL": "C", "TZ": "UTC"}, capture_output=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(argv, env={**self.environment, "LC_ALL": "C", "TZ": "UTC"}, capture_output=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             raise RuntimeError(f"{' '.join(argv)}: exit status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
         return done.stdout.decode(errors="replace")
@@ -141,6 +147,11 @@ class PrivateSlurm:
         """Starts slurmdbd and waits until it answers; libmariadb takes the socket from its environment."""
         self._spawn("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(self._sockets / "mariadb"))
         wait_until(lambda: self._succeeds(["sacctmgr", "-n", "show", "cluster"]), timeout=_READY_SECONDS, what="slurmdbd")
+
+    def erase_accounting(self, job_id: str) -> None:
+        """Deletes what the database knows of a job, as a purge does; slurmdbd must be stopped, or it might be told again."""
+        statement = f"DELETE FROM {self.cluster}_job_table WHERE id_job = {int(job_id)}"
+        self.run(["mariadb", "--no-defaults", f"--socket={self._sockets / 'mariadb'}", "slurm", "-e", statement])
 
     def stop_node(self, node: str) -> None:
         """Kills the daemon of one node."""
@@ -244,7 +255,7 @@ class PrivateSlurm:
             "SlurmctldTimeout=30",
             "SlurmdTimeout=30",
             "KillWait=2",
-            "MinJobAge=300",
+            f"MinJobAge={self._min_job_age}",
             "ProctrackType=proctrack/linuxproc",
             "TaskPlugin=task/none",
             "MpiDefault=none",
