@@ -20,7 +20,7 @@ from hpcbridge.model.nodes import Availability, Node
 from hpcbridge.schedulers.findings import failed, quarantined, unknown_state
 from hpcbridge.schedulers.report import About, Answer, Problem, Report, Scheduler
 from hpcbridge.schedulers.standard_document import Document, Pairs, Record
-from hpcbridge.schedulers.standard_fields import FieldFault, given_once, is_plain_id
+from hpcbridge.schedulers.standard_fields import FieldFault, given_once, is_plain_id, why_nameless
 from hpcbridge.schedulers.standard_records import QueueFigures, about_from, job_from, node_from, queue_from
 
 Read = TypeVar("Read")
@@ -114,7 +114,7 @@ def _answer(
         subject = given_once(pairs, field)
         if subject is None or not _can_name(subject, field):
             offset = document.offset_of(record, field)
-            raise document.unreadable(f"{field}: a record does not say, once, which one it is about", offset)
+            raise document.unreadable(f"{field}: {why_nameless(pairs, field)}; a record without its name might be any", offset)
         try:
             reads.append((record.offset, read(record, pairs)))
         except ValueError as error:

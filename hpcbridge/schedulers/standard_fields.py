@@ -65,6 +65,14 @@ def given_once(pairs: Iterable[tuple[str, object]], field: str) -> str | None:
     return given[0] if len(given) == 1 and isinstance(given[0], str) else None
 
 
+def why_nameless(pairs: Iterable[tuple[str, object]], field: str) -> str:
+    """What is wrong with the one field that names a record."""
+    given = [value for key, value in pairs if key == field]
+    if len(given) != 1:
+        return "is given twice" if given else "is missing"
+    return "is not a name" if isinstance(given[0], str) else f"must be a text, not {_kind_of(given[0])}"
+
+
 def _nearest(field: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(field, list(known), n=1, cutoff=0.7)
     return f"; is {close[0]} meant?" if close else ""
