@@ -321,23 +321,20 @@ class GridEngineScheduler(Scheduler):
         a sign of that it is another job, which was given the same number.
         """
         zone = zone_of(report)
-        owners: dict[str, str | None] = {}
-        printed: dict[str, set[Instant]] = {}
-        again: set[str] = set()
+        again = {parts[0].number for parts in found.values() if "R" in parts[0].letters}
+        submitted: dict[str, _Submits] = {}
         for parts in found.values():
             part = parts[0]
-            owners[part.number] = part.owner
-            moment = _time_or_none(part.submitted, zone)
-            if moment is not None:
-                printed.setdefault(part.number, set()).add(moment)
-            if "R" in part.letters:
-                again.add(part.number)
-        submitted: dict[str, _Submits] = {}
-        for number, owner in owners.items():
-            before, known = self._submitted.get(number, (owner, ()))
-            new = tuple(sorted(printed.get(number, set()).difference(known)))
-            keeps = before == owner and (number in again or not new)
-            submitted[number] = owner, ((*known, *new) if keeps else new)[-_MAX_SUBMITS:]
+            number, owner = part.number, part.owner
+            so_far = submitted.get(number)
+            if so_far is None:
+                so_far = self._submitted.get(number, (owner, ()))
+                if so_far[0] != owner:
+                    so_far = owner, ()
+                submitted[number] = so_far
+            moment = _time_or_none(part.submitted, zone) if part.submitted else None
+            if moment is not None and moment not in so_far[1]:
+                submitted[number] = owner, ((*so_far[1], moment)[-_MAX_SUBMITS:] if number in again else (moment,))
         self._submitted = submitted
 
     def _submit_of(self, part: Part, started_at: Instant | None, zone: datetime.tzinfo) -> Instant | None:

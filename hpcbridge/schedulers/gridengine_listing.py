@@ -62,7 +62,8 @@ class Listing:
         count = 0
         while True:
             opens = data.find(_OPEN, position, end)
-            self._walk(position, opens if opens >= 0 else end)
+            if opens < 0 or not data[position:opens].isspace():
+                self._walk(position, opens if opens >= 0 else end)
             if opens < 0:
                 break
             closes = data.find(_CLOSE, opens, end)
