@@ -144,6 +144,7 @@ FIELDS: Mapping[str, Kind] = {
     "slurm:nodelist": Kind.HOST,
     "slurm:jobs": Kind.FREE,
     "partitionname:nodes": Kind.HOST,
+    "jobid:comment": Kind.FREE,  # a user's, not the scheduler's
     "nodename:reason": Kind.MESSAGE,
     "jobs:name": Kind.NAME,
     "queues:name": Kind.MIXED,

@@ -31,6 +31,9 @@ _ATTRIBUTE_LINE = re.compile(r"[ \t]*\"((?:[^\"\\\n]|\\.)*)\"[ \t]*:[ \t]*(.*?)(
 _STRING_LINE = re.compile(r"[ \t]*\"(.*)\"(,?)[ \t\r]*\Z")
 _STRING = re.compile(r"\"((?:[^\"\\]|\\.)*)\"")
 _BRACKETS = re.compile(r"[ \t]*[\]}\[{]*,?[ \t\r]*\Z")
+_SCONTROL = frozenset({"jobid", "nodename", "partitionname"})
+_SPOKEN = frozenset({"JobName", "Reason", "Comment", "AdminComment", "SystemComment", "Extra", "SubmitLine", "Command", "WorkDir", "OS"})
+"""Fields of scontrol whose value is one text, with blanks in it."""
 _VALUED_BY_NAME = frozenset({"hostvalue", "queuevalue", "jobvalue", "resourcevalue"})
 
 
@@ -209,7 +212,11 @@ def _lines(text: str, columns: frozenset[str]) -> Iterator[Span]:
         elif pairs and pairs[0].start() <= place + 2 and (len(pairs) > 2 or _FIRST_KEY.match(text, place, end)):
             for pair, following in zip(pairs, [*pairs[1:], None], strict=True):
                 stop = following.start() - 1 if following else end
-                yield Span(pairs[0].group(1).lower(), pair.group(1), pair.end(), stop)
+                form, field = pairs[0].group(1).lower(), pair.group(1)
+                blank = text.find(" ", pair.end(), stop) if form in _SCONTROL and field not in _SPOKEN else -1
+                yield Span(form, field, pair.end(), stop if blank < 0 else blank)
+                if blank >= 0:  # a name with a newline imitates fields, and the rest of what its owner wrote follows
+                    yield Span(form, "", blank, stop)
         elif setting and " =" in text[place : setting.end()] + " ":
             while text.startswith("\n\t", end):  # qstat -f wraps long values
                 after = text.find("\n", end + 1)

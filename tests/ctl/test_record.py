@@ -15,6 +15,8 @@ from click.testing import CliRunner, Result
 
 from hpcbridge.ctl.main import cli
 from hpcbridge.schedulers import SCHEDULERS
+from hpcbridge.schedulers.anonymise import anonymise
+from hpcbridge.schedulers.report import Report
 from tests.replayed_scheduler import replay
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -105,6 +107,22 @@ def test_a_name_with_a_newline_stays_one(tmp_path: Path) -> None:
         assert [byte for byte in before if not chr(byte).isalnum() and byte < 128] == [
             byte for byte in after if not chr(byte).isalnum() and byte < 128
         ]
+
+
+def test_what_a_user_wrote_is_replaced_wherever_a_newline_puts_it() -> None:
+    """Recorded on 26.05: the line of the submission repeats the newline in the name, and what follows looks like a field."""
+    record = (
+        b"JobId=1 JobName=covid\nJobId=9 JobState=RUNNING UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=1 JobState=PENDING "
+        b"Reason=None NumCPUs=1 Command=(null) SubmitLine=sbatch --job-name=covid\nJobId=9 JobState=RUNNING --wrap sleep 500; : "
+        b"--password=hunter2 WorkDir=/tmp Comment=patient 4711 StdErr=/dev/null\n"
+    )
+    made = anonymise({"ended_fallback": Report("ended_fallback", ("scontrol",), 0, record, b"")})
+    printed = made.reports["ended_fallback"].stdout
+    for secret in (b"covid", b"hunter2", b"4711", b"patient", b"sleep"):
+        assert secret not in printed
+    assert len(printed) == len(record)
+    for kept in (b"JobId=9 JobState=RUNNING UserId=", b" JobState=PENDING Reason=None NumCPUs=1 Command=(null) SubmitLine="):
+        assert kept in printed
 
 
 def test_without_a_person_s_eye_nothing_is_sent(tmp_path: Path) -> None:
