@@ -125,9 +125,10 @@ class GridEngineScheduler(Scheduler):
         lines: dict[str, int] = {}
         bad: list[_Bad] = []
         parts: dict[tuple[bytes, tuple[str, str] | None], tuple[Part, ...]] = {}
+        known, self._parts = self._parts, parts
         for element in listing.elements():
             key = (fingerprint(element.region), element.instance)
-            read = self._parts.get(key)
+            read = known.pop(key, None) or parts.get(key)
             try:
                 if read is None:
                     read = parts_from(element.region, element.instance)
@@ -141,7 +142,6 @@ class GridEngineScheduler(Scheduler):
         for _, subject, _ in bad:
             found.pop(subject or "", None)  # the rest of a job of which one part cannot be read is not the job
         answer = self._jobs_of(report, found, lines, bad)
-        self._parts = parts
         whole = not any(problem.kind is ProblemKind.QUARANTINED for problem in answer.problems)
         self._whole = _asks_for_all(report.argv)
         self._load = _load_of(listing.instances, found, self._counting, all_jobs=self._whole) if whole else None

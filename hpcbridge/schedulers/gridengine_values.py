@@ -38,7 +38,7 @@ _LONGEST = 1 << 17
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def parse_time(text: str, zone: datetime.tzinfo) -> Instant | None:
     """An instant from `2026-11-22T10:44:09`, `Sun Nov 22 10:44:09 2026` or `11/22/2026 10:44:09`, each perhaps with a fraction.
 
@@ -115,7 +115,7 @@ def plain_text(raw: bytes) -> str:
     return _short_text(raw) if len(raw) <= _SHORT else _decoded(raw[:_LONGEST])
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _short_text(raw: bytes) -> str:
     return _decoded(raw)
 
