@@ -33,6 +33,8 @@ class Patience:
     lost_after_ms: int = 7 * 86_400_000
     first_pause_ms: int = 15_000
     longest_pause_ms: int = 6 * 3_600_000
+    silent_pause_ms: int = 5 * 60_000
+    """The longest pause while accounting does not answer at all: when it is back, it knows the ends that are waited for."""
     asked_at_least: int = 30
     """Asking so often takes days; so a clock that jumps does not make anybody give up."""
 
@@ -68,7 +70,7 @@ def settle(
         return Settled(_change_of(missing, ended, at), None)
     if records is not None and waited >= patience.lost_after_ms and missing.asked >= patience.asked_at_least:
         return Settled(None, None)
-    next_at = settles_at if early else at + _pause(missing, waited, patience)
+    next_at = settles_at if early else at + _pause(missing, waited, patience, silent=records is None)
     later = dataclasses.replace(missing, asked=missing.asked + 1, next_at=next_at)
     if missing.told or early or waited < patience.grace_ms:
         return Settled(None, later)
@@ -101,9 +103,10 @@ def _may_be(job: Job, record: Job) -> bool:
     return job.submitted_at is None or record.submitted_at is None or record.submitted_at >= job.submitted_at
 
 
-def _pause(missing: MissingJob, waited: int, patience: Patience) -> int:
+def _pause(missing: MissingJob, waited: int, patience: Patience, *, silent: bool) -> int:
     """Doubles with each question, but the end of the grace period is not slept through."""
-    pause = min(patience.first_pause_ms << min(missing.asked, 20), patience.longest_pause_ms)
+    longest = min(patience.longest_pause_ms, patience.silent_pause_ms) if silent else patience.longest_pause_ms
+    pause = min(patience.first_pause_ms << min(missing.asked, 20), longest)
     left = patience.grace_ms - waited
     return min(pause, left) if left > 0 else pause
 

@@ -376,6 +376,16 @@ def test_accounting_is_asked_less_and_less_and_then_no_more() -> None:
     assert settle(dataclasses.replace(state, asked=30), None, at=late, patience=PATIENCE).missing is not None, "it may come back"
 
 
+def test_accounting_that_does_not_answer_is_tried_every_few_minutes() -> None:
+    """slurmdbd was away for a day: the ends are on the ledger minutes after it is back, not six hours."""
+    state = missing(told=True, asked=14)
+    kept = settle(state, None, at=AT + 86_400_000, patience=PATIENCE).missing
+    answered = settle(state, [], at=AT + 86_400_000, patience=PATIENCE).missing
+    assert kept is not None
+    assert answered is not None
+    assert (kept.next_at - AT - 86_400_000, answered.next_at - AT - 86_400_000) == (PATIENCE.silent_pause_ms, PATIENCE.longest_pause_ms)
+
+
 def test_an_unpublished_job_is_settled_silently() -> None:
     settled = settle(missing(published=False), [job(state=JobState.DONE)], at=AT, patience=PATIENCE)
     assert settled.change is None
