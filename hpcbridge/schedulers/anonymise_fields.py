@@ -174,13 +174,13 @@ VOCABULARY = frozenset(
     does done down drain drained draining due elapsed empty enabled encode end ended enforced enough errno error escape event exceeded execd
     execution exit exited exiting expired fail failed failure fatal fed file find finished first for format free from full get got
     gpu gpus gres group h had has have held hold host hostname hours id ids if in info init insufficient internal invalid is it job jobs
-    kernel kill killed killing known last launch left libraries license limit limits list load local lost low maintenance master mem
+    kernel kill killed killing known last launch left libraries license limit limits list load local long lost low maintenance master medium mem
     memory message min minutes missing mode module mom more msg munge munged name network never no node nodes none not now null num of
     off old on only open opened operation opt or other out over pack part partition partitions path pbs pbsnodes pending permission
     persist persistent pid ping pipe please port prefix primary priority problem procs protocol purged qacct qalter qconf qdel qhost qmaster
     qmgr qrerun qrls qstat qsub queue queued queues range reached rebooted received refused register registered rejected released
     remote request requested requeued reservation reset resource resources respond responding restart restarted returned rt run running
-    s sacct scheduled scheduler scontrol sec secondary seconds select send sending server service sge shutdown sig signal size slot
+    s sacct scheduled scheduler scontrol sec secondary seconds select send sending server service sge short shutdown sig signal size slot
     slots slurm slurmctld slurmd slurmdbd socket some space specified spool squeue stale start started state status stderr stdin
     stdout stopped submit submitted such suspended swap switch system task tasks temporarily terminated the there these this threads
     time timed timeout timestamp to too torque trqauthd try type unable unauthorized unexpected unexpectedly unix unknown unreachable
