@@ -166,34 +166,31 @@ NEUTRAL = frozenset(
 
 VOCABULARY = frozenset(
     """
-    a about above access accounting acct active address after again age agent all alloc allocated an and any are array as assumedly
-    at auth authentication authorized available bad be because been before begin bin both boot but by bytes call can cancelled cannot
-    change cluster codes comm command commlib communicate completed component config configuration connect connection contact
-    controller could cput cpu cpus create credential daemon data database date dbd
-    delete deleted denied depend dependency did died directory disk
-    does done down drain drained draining due elapsed empty enabled encode end ended enforced enough errno error escape event exceeded execd
-    execution exit exited exiting expired fail failed failure fatal fed file find finished first for format free from full get got
-    gpu gpus gres group h had has have held hold host hostname hours id ids if in info init insufficient internal invalid is it job jobs
-    kernel kill killed killing known last launch left libraries license limit limits list load local long lost low maintenance master medium mem
-    memory message min minutes missing mode module mom more msg munge munged name network never no node nodes none not now null num of
-    off old on only open opened operation opt or other out over pack part partition partitions path pbs pbsnodes pending permission
-    persist persistent pid ping pipe please port prefix primary priority problem procs protocol purged qacct qalter qconf qdel qhost qmaster
-    qmgr qrerun qrls qstat qsub queue queued queues range reached rebooted received refused register registered rejected released
-    remote request requested requeued reservation reset resource resources respond responding restart restarted returned rt run running
-    s sacct scheduled scheduler scontrol sec secondary seconds select send sending server service sge short shutdown sig signal size slot
-    slots slurm slurmctld slurmd slurmdbd socket some space specified spool squeue stale start started state status stderr stdin
-    stdout stopped submit submitted such suspended swap switch system task tasks temporarily terminated the there these this threads
-    time timed timeout timestamp to too torque trqauthd try type unable unauthorized unexpected unexpectedly unix unknown unreachable
-    until up update user users using v value version vmem vnode wait waiting wall walltime was were while will with wlm write wrong x
-    you your zero single
-    mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec
-    monday tuesday wednesday thursday friday saturday sunday utc gmt cet cest est edt pst pdt
-    ncpus ngpus nodect ppn mpiprocs chunk amount req hard soft
-    began records wallclock utime stime io iow total
-    additional allowed ambiguous argument attributes binding buffers characters complete conf conn couldn destination do exist explain
-    expression ext field found following given help information instance matches matching needs non one option options output parallel
-    parameters parse pe peer permitted print process reason resolve retrying sacctmgr sdiag selected show sinfo specific specification
-    step talking unrecognized usage use which without xml zombie arrayjobid jobid clustername json statistics
+    a about above access accounting acct active additional address after again age agent all alloc allocated allowed ambiguous amount an
+    and any apr are argument array arrayjobid as assumedly at attributes aug auth authentication authorized available bad be because been
+    before began begin bin binding boot both buffers but by bytes call can cancelled cannot cest cet change characters chunk cluster
+    clustername codes comm command commlib communicate complete completed component conf config configuration conn connect connection
+    contact controller could couldn cpu cpus cput create credential daemon data database date dbd dec delete deleted denied depend
+    dependency destination did died directory disk do does done down drain drained draining due edt elapsed empty enabled encode end ended
+    enforced enough entry errno error escape est event exceeded execd execution exist exit exited exiting expired explain expression ext
+    fail failed failure fatal feb fed field file find finished first following for format found free fri friday from full get given gmt
+    got gpu gpus gres group h had hard has have held help hold host hostname hours id ids if ignoring in info information init instance
+    insufficient internal invalid io iow is it jan job jobid jobs json jul jun kernel kill killed killing known last launch left libraries
+    license limit limits line list load local long lost low maintenance mar master matches matching may medium mem memory message min
+    minutes missing mode module mom mon monday more mpiprocs msg munge munged name ncpus needs network never ngpus no node nodect nodes
+    non none not nov now null num oct of off old on one only open opened operation opt option options or other out output over pack
+    parallel parameters parse part partition partitions path pbs pbsnodes pdt pe peer pending permission permitted persist persistent pid
+    ping pipe please port ppn prefix primary print priority problem process procs protocol pst purged qacct qalter qconf qdel qhost
+    qmaster qmgr qrerun qrls qstat qsub queue queued queues range reached reason rebooted received records refused register registered
+    rejected released remote req request requested requeued reservation reset resolve resource resources respond responding restart
+    restarted retrying returned rt run running s sacct sacctmgr sat saturday scheduled scheduler scontrol sdiag sec secondary seconds
+    select selected send sending sep server service sge short show shutdown sig signal sinfo single size slot slots slurm slurmctld slurmd
+    slurmdbd socket soft some space specific specification specified spool squeue stale start started state statistics status stderr stdin
+    stdout step stime stopped submit submitted such sun sunday suspended swap switch system talking task tasks temporarily terminated the
+    there these this threads thu thursday time timed timeout timestamp to too torque total trqauthd try tue tuesday type unable
+    unauthorized unexpected unexpectedly unix unknown unreachable unrecognized until up update usage use user users using utc utime v
+    value version vmem vnode wait waiting wall wallclock walltime was wed wednesday were which while will with without wlm write wrong x
+    xml you your zero zombie
     """.split()  # noqa: SIM905
 )
 """Words of the schedulers' own messages, in lower case."""
