@@ -31,7 +31,7 @@ from hpcbridge.model.jobs import Job, JobState  # noqa: E402
 from hpcbridge.model.schema import job_as_json  # noqa: E402
 from hpcbridge.model.transactions import Envelope, Header, JobChange, JobChanges, Payload, PayloadType  # noqa: E402
 from hpcbridge.schedulers.report import Report  # noqa: E402
-from hpcbridge.schedulers.slurm import SlurmScheduler  # noqa: E402
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler  # noqa: E402
 from hpcbridge.service.answers import event_message  # noqa: E402
 from hpcbridge.wire.convert import decode, decode_body, encode_body  # noqa: E402
 from tests.honest_log import HonestLog, Signer  # noqa: E402
@@ -121,8 +121,8 @@ def job_section(job: Job) -> str:
     return f"""\
 ## 2. The change
 
-`schedulers/slurm.py` makes a job of the standard schema of it, `agent/changes.py` gives it its incarnation and finds that it changed
-(RUNNING before). Unknown is `null`, never a guess.
+`schedulers/slurm/scheduler.py` makes a job of the standard schema of it, `agent/changes.py` gives it its incarnation and finds that it
+changed (RUNNING before). Unknown is `null`, never a guess.
 
 {block(json.dumps({name: value for name, value in job_as_json(job).items() if value is not None}, indent=1), "json")}"""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER
+from hpcbridge.schedulers.slurm.columns import SACCT_HEADER, SQUEUE_HEADER
 
 NONCE = "0badcafe"
 START = 1_795_349_000

@@ -25,15 +25,15 @@ BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("ctl
 """What may look sideways: (who, whom)."""
 
 DOORS = {
-    "subprocess": {"schedulers/scripts.py", "schedulers/pyslurm_source.py"},
+    "subprocess": {"schedulers/scripts.py", "schedulers/slurm/pyslurm_source.py"},
     "sqlite3": {"ledger/store.py", "ledger/schema.py", "agent/spool_file.py"},
     "grpc": {"wire/", "service/", "ledger/engines/"},
     "grpc_health": {"service/"},
     "grpc_reflection": {"service/"},
     "systemd": {"daemon/systemd.py"},
     "prometheus_client": {"agent/metrics.py", "daemon/exposition.py"},
-    "psutil": {"daemon/vitals.py", "schedulers/local.py"},
-    "pyslurm": {"schedulers/pyslurm_child.py"},
+    "psutil": {"daemon/vitals.py", "schedulers/local/scheduler.py"},
+    "pyslurm": {"schedulers/slurm/pyslurm_child.py"},
 }
 """Which file (or folder, with a slash) may import what."""
 

@@ -19,7 +19,7 @@ from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.output import note, print_facts, print_json
 from hpcbridge.errors import BadData, ConfigError
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.anonymise import Anonymised, anonymise
+from hpcbridge.schedulers.anonymise.recording import Anonymised, anonymise
 from hpcbridge.schedulers.recorder import Asked, ask_all, differences, save_recording, version_of
 from hpcbridge.schedulers.recording import Normalised, Recording, normalise
 from hpcbridge.schedulers.report import Problem

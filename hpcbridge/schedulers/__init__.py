@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-from hpcbridge.schedulers.gridengine import GridEngineScheduler
-from hpcbridge.schedulers.local import LocalScheduler
-from hpcbridge.schedulers.openpbs import OpenpbsScheduler
+from hpcbridge.schedulers.gridengine.scheduler import GridEngineScheduler
+from hpcbridge.schedulers.local.scheduler import LocalScheduler
+from hpcbridge.schedulers.openpbs.scheduler import OpenpbsScheduler
 from hpcbridge.schedulers.report import SchedulerTypes
-from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.standard import StandardScheduler
-from hpcbridge.schedulers.torque import TorqueScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
+from hpcbridge.schedulers.standard.scheduler import StandardScheduler
+from hpcbridge.schedulers.torque.scheduler import TorqueScheduler
 
 SCHEDULERS: SchedulerTypes = {
-    "openpbs": OpenpbsScheduler,
     "slurm": SlurmScheduler,
     "torque": TorqueScheduler,
+    "openpbs": OpenpbsScheduler,
     "gridengine": GridEngineScheduler,
     "standard": StandardScheduler,
     "local": LocalScheduler,

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hpcbridge.model.quantities import Instant
-from hpcbridge.schedulers.local import LocalSource
-from hpcbridge.schedulers.pyslurm_source import PyslurmSource
+from hpcbridge.schedulers.local.scheduler import LocalSource
 from hpcbridge.schedulers.report import Source
 from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.slurm.pyslurm_source import PyslurmSource
 
 QUERIES = ("about", "jobs", "ended", "nodes", "queues")
 """What every scheduler is asked; `ended_fallback` and `cost` exist where a scheduler has them."""

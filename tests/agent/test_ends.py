@@ -24,7 +24,7 @@ from hpcbridge.model.clusters import Frontend
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.transactions import JobChange, PayloadType
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.gridengine import GridEngineScheduler
+from hpcbridge.schedulers.gridengine.scheduler import GridEngineScheduler
 from hpcbridge.schedulers.report import About, Answer, Report
 from hpcbridge.schedulers.scripts import ScriptRunner
 from hpcbridge.wire.convert import decode

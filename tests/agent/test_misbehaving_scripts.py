@@ -23,7 +23,7 @@ from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.worker import Phase, Worker
 from hpcbridge.model.clusters import Frontend
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests import fake_scheduler
 from tests.bridge import wait_until
 from tests.scripted_slurm import Line, ScriptedSlurm

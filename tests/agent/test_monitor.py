@@ -23,7 +23,7 @@ from hpcbridge.model.clusters import ClusterState, Frontend
 from hpcbridge.model.transactions import JobChange, NodeChange, PayloadType
 from hpcbridge.schedulers.report import ProblemKind
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from hpcbridge.wire.convert import decode
 from tests.scripted_slurm import START, Line, ScriptedSlurm, done
 

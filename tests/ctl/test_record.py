@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from hpcbridge.ctl.main import cli
 from hpcbridge.schedulers import SCHEDULERS
-from hpcbridge.schedulers.anonymise import anonymise
+from hpcbridge.schedulers.anonymise.recording import anonymise
 from hpcbridge.schedulers.report import Report
 from tests.replayed_scheduler import replay
 
@@ -193,7 +193,7 @@ def test_accounting_is_asked_for_an_array_and_not_for_a_range_of_it(tmp_path: Pa
 
 def test_an_anonymisation_that_breaks_something_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: a table that takes the state of a job for a name is found out by reading both."""
-    fields = __import__("hpcbridge.schedulers.anonymise_fields", fromlist=["FIELDS"])
+    fields = __import__("hpcbridge.schedulers.anonymise.fields", fromlist=["FIELDS"])
     monkeypatch.setitem(fields.FIELDS, "state", fields.Kind.FREE)
     scheduler = replay(RECORDED / "slurm/22.05.8/zoo", tmp_path / "scripts")
     done = run("record", str(tmp_path / "new"), "--scheduler", scheduler, "--scripts", str(tmp_path / "scripts"))
@@ -204,7 +204,7 @@ def test_an_anonymisation_that_breaks_something_is_said(tmp_path: Path, monkeypa
 
 def test_names_that_are_left_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: a table that takes a list of nodes for structure leaves them there, and says so."""
-    fields = __import__("hpcbridge.schedulers.anonymise_fields", fromlist=["FIELDS"])
+    fields = __import__("hpcbridge.schedulers.anonymise.fields", fromlist=["FIELDS"])
     monkeypatch.setitem(fields.FIELDS, "user", fields.Kind.MIXED)
     monkeypatch.setitem(fields.FIELDS, "message", fields.Kind.KEEP)
     scripts = tmp_path / "scripts"

@@ -19,7 +19,7 @@ from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
 from hpcbridge.schedulers import SCHEDULERS, notation
-from hpcbridge.schedulers.anonymise import anonymise
+from hpcbridge.schedulers.anonymise.recording import anonymise
 from hpcbridge.schedulers.recording import load_recording, normalise
 from hpcbridge.schedulers.report import Answer, Report, Scheduler
 

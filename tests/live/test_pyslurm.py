@@ -17,10 +17,10 @@ import pytest
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Node
-from hpcbridge.schedulers.pyslurm_source import PyslurmSource
 from hpcbridge.schedulers.report import Report, Source
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.pyslurm_source import PyslurmSource
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 
 pytestmark = pytest.mark.skipif(
     "pyslurm" not in os.environ.get("HPCBRIDGE_LIVE", "").split(","), reason="HPCBRIDGE_LIVE does not name pyslurm"
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 SCRIPTS = Path(__file__).parents[2] / "scheduler_scripts"
 PASSED_ON = ("PATH", "SLURM_CONF", "PYTHONPATH")
 MAY_BE_UNKNOWN = {"exit_code", "exit_signal", "gpus", "gpu_type", "name", "account", "memory_bytes", "gpus_used", "gpus_total"}
-"""What pyslurm may not tell where squeue does (hpcbridge/schedulers/slurm_pyslurm.py); if it does tell, both must agree."""
+"""What pyslurm may not tell where squeue does (hpcbridge/schedulers/slurm/pyslurm_records.py); if it does tell, both must agree."""
 MEMORY = {"memory_bytes"}
 """What was asked for there, what was given here."""
 CLOCK = {"wall_seconds"}

@@ -16,10 +16,10 @@ import pytest
 from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
-from hpcbridge.schedulers.gridengine import GridEngineScheduler
-from hpcbridge.schedulers.gridengine_queues import queue_from
-from hpcbridge.schedulers.gridengine_states import INSTANCE_LETTERS, JOB_LETTERS, end_of, exit_of, job_state, node_availability
-from hpcbridge.schedulers.gridengine_values import parse_limit, parse_memory, parse_time, plain_text
+from hpcbridge.schedulers.gridengine.queues import queue_from
+from hpcbridge.schedulers.gridengine.scheduler import GridEngineScheduler
+from hpcbridge.schedulers.gridengine.states import INSTANCE_LETTERS, JOB_LETTERS, end_of, exit_of, job_state, node_availability
+from hpcbridge.schedulers.gridengine.values import parse_limit, parse_memory, parse_time, plain_text
 from hpcbridge.schedulers.report import Report
 from tests.benchmarks.gridengine_load import reports
 

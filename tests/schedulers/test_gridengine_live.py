@@ -13,7 +13,7 @@ from hpcbridge.errors import ScriptFailed
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability, Node
-from hpcbridge.schedulers.gridengine import GridEngineScheduler
+from hpcbridge.schedulers.gridengine.scheduler import GridEngineScheduler
 from hpcbridge.schedulers.scripts import ScriptRunner
 from tests.private_gridengine import PrivateGridEngine
 from tests.private_slurm import wait_until

@@ -23,7 +23,7 @@ from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.nodes import Node
 from hpcbridge.schedulers import SCHEDULERS
 from hpcbridge.schedulers.report import Answer, Report
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests.schedulers.hostile_values import HOSTILE
 from tests.schedulers.printers import FIELDS, GRIDENGINE, OPENPBS, SLURM, TORQUE, Field, recorded
 

@@ -22,10 +22,11 @@ from hpcbridge.agent.changes import JobMemory, MissingJob, SeenJob, by_key, comp
 from hpcbridge.agent.vanished import Patience, settle
 from hpcbridge.errors import SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
-from hpcbridge.schedulers import local_exits, local_jobs
-from hpcbridge.schedulers.local import LocalScheduler, LocalSource
-from hpcbridge.schedulers.local_exits import Exits
-from hpcbridge.schedulers.local_jobs import read_stat, zombie_status
+from hpcbridge.schedulers.local import exits as local_exits
+from hpcbridge.schedulers.local import jobs as local_jobs
+from hpcbridge.schedulers.local.exits import Exits
+from hpcbridge.schedulers.local.jobs import read_stat, zombie_status
+from hpcbridge.schedulers.local.scheduler import LocalScheduler, LocalSource
 from tests.bridge import wait_until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -200,7 +201,7 @@ def test_an_unprivileged_user_learns_no_zero_from_a_stranger(tmp_path: Path) -> 
     program.write_text(
         "import os, subprocess, sys, time\n"
         f"sys.path[:0] = {sys.path!r}\n"
-        "from hpcbridge.schedulers.local_jobs import read_stat, zombie_status\n"
+        "from hpcbridge.schedulers.local.jobs import read_stat, zombie_status\n"
         "child = subprocess.Popen(['true'], start_new_session=True)\n"
         "while read_stat(child.pid).letter != 'Z': time.sleep(0.01)\n"
         "assert zombie_status(read_stat(child.pid)) == 0\n"

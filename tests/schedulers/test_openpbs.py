@@ -18,12 +18,12 @@ from hpcbridge.agent.vanished import find_end
 from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
-from hpcbridge.schedulers.openpbs import OpenpbsScheduler
-from hpcbridge.schedulers.openpbs_attributes import RecordReader
-from hpcbridge.schedulers.openpbs_document import open_document, regions_of
-from hpcbridge.schedulers.openpbs_resources import parse_exec_vnode, parse_select, requested
-from hpcbridge.schedulers.openpbs_states import ENDED, NODE_WORDS, STATES, node_availability, outcome_of, was_deleted
-from hpcbridge.schedulers.openpbs_times import LocalTimes
+from hpcbridge.schedulers.openpbs.attributes import RecordReader
+from hpcbridge.schedulers.openpbs.document import open_document, regions_of
+from hpcbridge.schedulers.openpbs.resources import parse_exec_vnode, parse_select, requested
+from hpcbridge.schedulers.openpbs.scheduler import OpenpbsScheduler
+from hpcbridge.schedulers.openpbs.states import ENDED, NODE_WORDS, STATES, node_availability, outcome_of, was_deleted
+from hpcbridge.schedulers.openpbs.times import LocalTimes
 from hpcbridge.schedulers.recording import load_recording
 from hpcbridge.schedulers.report import Problem, ProblemKind, Report
 from tests.benchmarks.openpbs_load import reports

@@ -12,8 +12,8 @@ import pytest
 
 from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
-from hpcbridge.schedulers.openpbs import OpenpbsScheduler
-from hpcbridge.schedulers.openpbs_accounting import HEADER
+from hpcbridge.schedulers.openpbs.accounting import HEADER
+from hpcbridge.schedulers.openpbs.scheduler import OpenpbsScheduler
 from hpcbridge.schedulers.report import Answer, Report
 from hpcbridge.schedulers.scripts import ScriptRunner
 

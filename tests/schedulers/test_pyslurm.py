@@ -25,11 +25,11 @@ import pytest
 
 from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState
-from hpcbridge.schedulers.pyslurm_source import PyslurmSource
 from hpcbridge.schedulers.recording import load_recording, normalise
 from hpcbridge.schedulers.report import Report
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.pyslurm_source import PyslurmSource
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests.fake_scheduler import SCHEDULER, FakeScheduler
 
 STAND_IN = Path(__file__).parents[1] / "pyslurm_stand_in"
@@ -37,7 +37,7 @@ DATA = Path(__file__).parent / "data" / "pyslurm-24.11"
 RECORDED = Path(__file__).parents[1] / "recorded" / "slurm" / "24.11.5"
 TIMES = ("submitted_at", "started_at", "ended_at", "wall_seconds")
 ABOUT = b"slurm 24.11.5\nSlurmctld(primary) at test is UP\nClusterName             = test\n"
-LOGGER = "hpcbridge.schedulers.pyslurm_source"
+LOGGER = "hpcbridge.schedulers.slurm.pyslurm_source"
 
 
 class World:

@@ -17,7 +17,7 @@ import pytest
 from hpcbridge.errors import ReportUnreadable, SchedulerError, ScriptTimedOut
 from hpcbridge.schedulers import scripts
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests import fake_scheduler
 from tests.fake_scheduler import FakeScheduler
 

@@ -12,12 +12,12 @@ import pytest
 from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
-from hpcbridge.schedulers import slurm
 from hpcbridge.schedulers.recording import Recording, complete, normalise
 from hpcbridge.schedulers.report import Answer, Problem, ProblemKind, Report
-from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER, Layout
-from hpcbridge.schedulers.slurm_states import STATES, exit_of, node_availability
+from hpcbridge.schedulers.slurm import scheduler as slurm
+from hpcbridge.schedulers.slurm.columns import SACCT_HEADER, SQUEUE_HEADER, Layout
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
+from hpcbridge.schedulers.slurm.states import STATES, exit_of, node_availability
 
 NONCE = "0badcafe"
 COLUMNS = {

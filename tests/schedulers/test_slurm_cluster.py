@@ -11,8 +11,8 @@ from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.nodes import Node
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
-from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.slurm_states import node_availability
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
+from hpcbridge.schedulers.slurm.states import node_availability
 
 NODE = "NodeName={name} CPUAlloc=2 CPUTot=8 {more} RealMemory=1000 AllocMem=0 State={state} Partitions=q"
 QUEUE = "PartitionName=q MaxNodes=UNLIMITED MaxTime=UNLIMITED MaxCPUsPerNode=UNLIMITED Nodes={nodes} State={state} TotalCPUs=16 TRES=cpu=16"

@@ -15,8 +15,8 @@ from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.model.jobs import Job, Phase
 from hpcbridge.schedulers.recording import load_recording
 from hpcbridge.schedulers.report import Answer, Report
-from hpcbridge.schedulers.slurm import SlurmScheduler
-from hpcbridge.schedulers.slurm_columns import SACCT_HEADER, SQUEUE_HEADER, squeue_layout
+from hpcbridge.schedulers.slurm.columns import SACCT_HEADER, SQUEUE_HEADER, squeue_layout
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "slurm"
 ZOOS = ("22.05.8/zoo", "26.05.5/zoo")

@@ -12,7 +12,7 @@ from hpcbridge.agent.observations import Observations
 from hpcbridge.errors import ReportUnreadable, ScriptFailed
 from hpcbridge.schedulers.report import Effort, Report
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests.private_slurm import PrivateSlurm
 
 SDIAG = Path(__file__).parent / "sdiag"

@@ -15,7 +15,7 @@ from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability, Node
 from hpcbridge.schedulers.recording import complete
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.slurm import SlurmScheduler
+from hpcbridge.schedulers.slurm.scheduler import SlurmScheduler
 from tests.private_slurm import PrivateSlurm, processes_of, wait_until
 
 pytestmark = pytest.mark.slurm

@@ -12,10 +12,10 @@ import pytest
 
 from hpcbridge.config import SCRIPTS_DIRECTORY, SchedulerSection
 from hpcbridge.schedulers import SCHEDULERS, sources
-from hpcbridge.schedulers.local import LocalSource
-from hpcbridge.schedulers.pyslurm_source import PyslurmSource
+from hpcbridge.schedulers.local.scheduler import LocalSource
 from hpcbridge.schedulers.report import Source
 from hpcbridge.schedulers.scripts import ScriptRunner
+from hpcbridge.schedulers.slurm.pyslurm_source import PyslurmSource
 from hpcbridge.schedulers.sources import QUERIES, asks_pyslurm, missing_scripts, open_source
 
 SCRIPTS = Path(__file__).parents[2] / "scheduler_scripts"

@@ -20,7 +20,7 @@ from hpcbridge.model.jobs import Job, JobState, Outcome, Phase
 from hpcbridge.schedulers import SCHEDULERS
 from hpcbridge.schedulers.recording import load_recording, normalise
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
-from hpcbridge.schedulers.standard import StandardScheduler
+from hpcbridge.schedulers.standard.scheduler import StandardScheduler
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded"

@@ -17,7 +17,7 @@ import pytest
 from hpcbridge.errors import ScriptFailed
 from hpcbridge.model.jobs import JobState, Outcome
 from hpcbridge.schedulers.scripts import ScriptRunner
-from hpcbridge.schedulers.standard import StandardScheduler
+from hpcbridge.schedulers.standard.scheduler import StandardScheduler
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples"

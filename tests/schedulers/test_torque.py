@@ -14,10 +14,10 @@ from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.nodes import Availability
 from hpcbridge.schedulers.pbs import is_narrowed
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
-from hpcbridge.schedulers.torque import TorqueScheduler
-from hpcbridge.schedulers.torque_nodes import slots_in_use
-from hpcbridge.schedulers.torque_requests import parse_exec_gpus, parse_exec_host
-from hpcbridge.schedulers.torque_states import STATES, node_availability
+from hpcbridge.schedulers.torque.nodes import slots_in_use
+from hpcbridge.schedulers.torque.requests import parse_exec_gpus, parse_exec_host
+from hpcbridge.schedulers.torque.scheduler import TorqueScheduler
+from hpcbridge.schedulers.torque.states import STATES, node_availability
 from tests.benchmarks.torque_load import reports
 
 ROOT = Path(__file__).parents[2]

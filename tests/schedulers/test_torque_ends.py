@@ -10,7 +10,7 @@ from hpcbridge.agent.changes import JobComparison, JobMemory, SeenJob, by_key, c
 from hpcbridge.agent.vanished import Patience, settle
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.schedulers.report import Report
-from hpcbridge.schedulers.torque import TorqueScheduler
+from hpcbridge.schedulers.torque.scheduler import TorqueScheduler
 
 NOON = 1_795_345_200_000
 SCHEDULER = TorqueScheduler("c1")

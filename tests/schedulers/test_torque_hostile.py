@@ -14,7 +14,7 @@ import pytest
 from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.jobs import Job
 from hpcbridge.schedulers.report import Answer, ProblemKind, Report
-from hpcbridge.schedulers.torque import TorqueScheduler
+from hpcbridge.schedulers.torque.scheduler import TorqueScheduler
 
 ZOO = Path(__file__).parents[1] / "recorded" / "torque" / "6.1.3" / "zoo"
 ZOO_JOBS = (ZOO / "jobs.out").read_bytes()
