@@ -41,7 +41,7 @@ from hpcbridge.contract.state import Draft, StateView
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
-from hpcbridge.model.jobs import Job, JobState, Outcome
+from hpcbridge.model.jobs import TEXT_LIMITS, Job, JobState, Outcome
 from hpcbridge.model.quantities import MAX_INSTANT, Instant
 from hpcbridge.model.transactions import JobChange, JobChanges, JobWatch, Tick
 
@@ -81,11 +81,11 @@ def change_jobs(draft: Draft, caller: Caller, body: JobChanges, at: Instant) -> 
 
 
 def watch(draft: Draft, _caller: Caller, body: JobWatch, _at: Instant) -> None:
-    """Asks the provider of a cluster to follow a job whoever owns it; asking again changes nothing."""
-    if not _JOB_ID.match(body.job_id):
-        raise Refused(EntryOutcome.MALFORMED, f"job_id {body.job_id[:60]!r} is not an id")
+    """Asks the provider of a cluster to follow a job, whoever owns it or if its owner is the one named; asking again changes nothing."""
+    if not _JOB_ID.match(body.job_id) or len(body.owner) > TEXT_LIMITS["owner"]:
+        raise Refused(EntryOutcome.MALFORMED, f"job_id {body.job_id[:60]!r} is not an id, or the owner no name")
     cluster = active_cluster(draft, body.cluster)
-    key = watched_key(body.cluster, body.job_id)
+    key = f"tenantwatch/{body.cluster}/{body.job_id}/{body.owner}" if body.owner else watched_key(body.cluster, body.job_id)
     if draft.get(key) is None:
         draft.put(key, b"")
         subject = f"{body.cluster}/{body.job_id}"

@@ -145,6 +145,15 @@ def revoke(draft: Draft, caller: Caller, body: Revocation, _at: Instant) -> None
 
 def found(draft: Draft, body: Genesis, at: Instant) -> None:
     """Entry 0: what it pins, its system nodes, its parameters and the token of the first admin."""
+    record = GenesisRecord(
+        origin=body.origin,
+        ca_certificate=body.ca_certificate,
+        log_key=body.log_key,
+        system_nodes=body.system_nodes,
+        contract_version=body.contract_version,
+        created_at=body.created_at,
+    )
+    draft.put("ledger/genesis", encode_word(record))
     write_parameters(draft, body.parameters)
     token = Token(
         digest=body.first_admin_token_digest,
@@ -159,15 +168,6 @@ def found(draft: Draft, body: Genesis, at: Instant) -> None:
         _enter_system_node(draft, node, at)
     if stored_member(draft, body.first_admin) is not None:
         raise Refused(EntryOutcome.ALREADY_EXISTS, "the first admin has the name of a system node")
-    record = GenesisRecord(
-        origin=body.origin,
-        ca_certificate=body.ca_certificate,
-        log_key=body.log_key,
-        system_nodes=body.system_nodes,
-        contract_version=body.contract_version,
-        created_at=body.created_at,
-    )
-    draft.put("ledger/genesis", encode_word(record))
 
 
 def attributes_by(view: StateView, token: StoredToken) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,16 @@ from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.identities import Role
 from hpcbridge.model.jobs import Job, Phase
+from hpcbridge.model.market import (
+    ContractActivation,
+    Credit,
+    QueueDrifts,
+    Rental,
+    RequestRecord,
+    Settlement,
+    StatementLine,
+    UsageNotice,
+)
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import (
     Decision,
@@ -50,6 +60,14 @@ _EVENT_WORDS: dict[str, type] = {
     "epoch_start": EpochStart,
     "gap": Gap,
     "parameters": Parameters,
+    "contract_activation": ContractActivation,
+    "credit": Credit,
+    "request": RequestRecord,
+    "rental": Rental,
+    "settlement": Settlement,
+    "statement_line": StatementLine,
+    "usage_notice": UsageNotice,
+    "queue_drifts": QueueDrifts,
 }
 
 

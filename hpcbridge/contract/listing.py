@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The answer to a request: offers and reasons in a blind order, made of all that is on record of all clusters at this entry.
+
+At most `offers_per_request` offers are listed, the best ones; clusters that would fit beyond them are told as LISTED. Which cluster has which
+number follows from the market's seed alone, and offers and reasons are numbered apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from hpcbridge.contract.capacity import all_held
+from hpcbridge.contract.market import offer_name
+from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, Matching, match
+from hpcbridge.contract.parameters import parameter
+from hpcbridge.contract.prices import price_version
+from hpcbridge.contract.quotes import Quote, Terms, offered_queues, place_of, quotes_of
+from hpcbridge.contract.records import StoredCluster, StoredOffer, decode_stored
+from hpcbridge.contract.seed import blind_rank, market_seed
+from hpcbridge.contract.standing import stored_member
+from hpcbridge.contract.state import StateView, scan_all
+from hpcbridge.contract.supply import supply_of
+from hpcbridge.model.clusters import Program, Vetting
+from hpcbridge.model.market import Offer, RequestRecord, Requirement, WhyNot
+from hpcbridge.model.quantities import Instant
+
+_NOTHING_HELD: Mapping[str, tuple[int, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a request brought; `missing`: programs that some cluster lacked which met everything else."""
+
+    offers: tuple[StoredOffer, ...]
+    why_nots: tuple[WhyNot, ...]
+    missing: tuple[Program, ...]
+
+
+def make_listing(view: StateView, member: str, record: RequestRecord) -> Listing:
+    """The listing for a member's request; `record` says which it is and until when its offers hold."""
+    at = record.asked_at
+    matching = match(record.asked, clusters_of(view), member=member, at=at, heard_within_ms=parameter(view, "heard_within_ms"))
+    listed, beyond = _best(view, matching, record)
+    seed = market_seed(view)
+
+    def rank(cluster: Cluster) -> bytes:
+        return blind_rank(seed, record.request, cluster.name)
+
+    listed.sort(key=lambda quoted: rank(quoted[0].cluster))
+    left_out = sorted((*matching.left_out, *beyond), key=lambda each: rank(each.cluster))
+    return Listing(
+        offers=tuple(_offer(view, fit, quotes, record, ordinal=number) for number, (fit, quotes) in enumerate(listed, start=1)),
+        why_nots=tuple(_why_not(each, number) for number, each in enumerate(left_out, start=1)),
+        missing=matching.missing,
+    )
+
+
+def clusters_of(view: StateView) -> Iterator[Cluster]:
+    """Every registered cluster as it stands, by name."""
+    held = all_held(view)
+    approved: dict[str, bool] = {}
+    for key, data in scan_all(view, "cluster/"):
+        name, stored = key.removeprefix("cluster/"), decode_stored(StoredCluster, data)
+        registration, heard = view.get(f"registration/{name}"), view.get(f"heard/{name}")
+        if registration is None:
+            continue
+        if stored.provider not in approved:
+            approved[stored.provider] = _takes_part(view, stored.provider)
+        yield Cluster(
+            name=name,
+            provider=stored.provider,
+            supply=supply_of(registration, view.get(f"clusterstate/{name}")),
+            approved=stored.vetting is Vetting.APPROVED and approved[stored.provider],
+            heard_at=None if heard is None else int.from_bytes(heard, "big"),
+            held=held.get(name, _NOTHING_HELD),
+        )
+
+
+def _takes_part(view: StateView, provider: str) -> bool:
+    member = stored_member(view, provider)
+    return member is not None and not member.revoked and member.vetting is Vetting.APPROVED
+
+
+def _best(view: StateView, matching: Matching, record: RequestRecord) -> tuple[list[tuple[Fit, tuple[Quote, ...]]], list[LeftOut]]:
+    """The fits that are listed, with their quotes, and those that are not: no amount can be said, or too many are better."""
+    terms = Terms(
+        deposit_permille=parameter(view, "deposit_permille"),
+        surcharge_bp_per_100km=parameter(view, "surcharge_bp_per_100km"),
+        surcharge_cap_bp=parameter(view, "surcharge_cap_bp"),
+    )
+    place = place_of(record.asked)
+    quoted = [(fit, quotes_of(fit, record.asked, place, terms=terms)) for fit in matching.fits]
+    beyond = [LeftOut(fit.cluster, Failure(Requirement.PRICED, None, None)) for fit, quotes in quoted if not quotes]
+    listed = [(fit, quotes) for fit, quotes in quoted if quotes]
+    most = parameter(view, "offers_per_request")
+    if len(listed) > most:
+        listed.sort(key=lambda each: min(quote.preference for quote in each[1]))
+        beyond += [LeftOut(fit.cluster, Failure(Requirement.LISTED, most, len(listed))) for fit, _ in listed[most:]]
+        listed = listed[:most]
+    return listed, beyond
+
+
+def _offer(view: StateView, fit: Fit, quotes: Iterable[Quote], record: RequestRecord, *, ordinal: int) -> StoredOffer:
+    cluster, quotes = fit.cluster, tuple(quotes)
+    offer = Offer(
+        offer=offer_name(record.request, ordinal),
+        request=record.request,
+        index=record.index,
+        offered_at=record.asked_at,
+        expires_at=record.expires_at,
+        state_age_ms=_age(cluster, record.asked_at),
+        to_install=fit.to_install,
+        queues=offered_queues(fit, quotes),
+    )
+    return StoredOffer(
+        offer=offer,
+        cluster=cluster.name,
+        provider=cluster.provider,
+        queues=tuple(quote.lot.name for quote in quotes),
+        price_version=price_version(view, cluster.name),
+    )
+
+
+def _age(cluster: Cluster, at: Instant) -> int:
+    sampled_at = cluster.supply.sampled_at
+    return 0 if sampled_at is None else max(0, at - sampled_at)
+
+
+def _why_not(left_out: LeftOut, ordinal: int) -> WhyNot:
+    requirement, needed, found = left_out.failure
+    return WhyNot(ordinal=ordinal, requirement=requirement, needed=needed, found=found, missing=left_out.missing)

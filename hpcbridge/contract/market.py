@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The market's places in the state: names of requests, offers and rentals, their keys, and how they are read and written.
+
+A request is named `r<index>` and a rental `l<index>` by the entry that made it, an offer `<request>-<ordinal>` with ordinals from 1 in the
+blind order. Nothing in a name says anything about anybody.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hpcbridge.contract.records import StoredOffer, StoredRequest, decode_word, encode_word
+from hpcbridge.contract.state import Draft, StateView
+from hpcbridge.model.market import Rental, StatementLine, WhyNot
+
+_REQUEST = re.compile(r"r(0|[1-9][0-9]{0,14})\Z")
+_OFFER = re.compile(r"(r(?:0|[1-9][0-9]{0,14}))-([1-9][0-9]{0,3})\Z")
+_RENTAL = re.compile(r"l(0|[1-9][0-9]{0,14})\Z")
+
+
+def request_name(index: int) -> str:
+    """Name of the request that an entry made."""
+    return f"r{index}"
+
+
+def offer_name(request: str, ordinal: int) -> str:
+    """Name of one of a request's offers."""
+    return f"{request}-{ordinal}"
+
+
+def rental_name(index: int) -> str:
+    """Name of the rental that an entry granted."""
+    return f"l{index}"
+
+
+def request_of_offer(offer: str) -> str:
+    """The request an offer belongs to; empty if this is no name of an offer."""
+    match = _OFFER.match(offer)
+    return "" if match is None else match[1]
+
+
+def request_key(request: str) -> str:
+    """`request/<index>`, in order of entries."""
+    return f"request/{_number(_REQUEST, request)}"
+
+
+def offer_prefix(request: str) -> str:
+    """Under which the offers of a request stand."""
+    return f"offer/{_number(_REQUEST, request)}/"
+
+
+def offer_key(offer: str) -> str:
+    """Where an offer stands."""
+    match = _OFFER.match(offer)
+    return "offer/none/" if match is None else f"{offer_prefix(match[1])}{int(match[2]):04d}"
+
+
+def why_not_prefix(request: str) -> str:
+    """Under which the reasons of a request stand."""
+    return f"whynot/{_number(_REQUEST, request)}/"
+
+
+def rental_key(rental: str) -> str:
+    """`rental/<index>`, in order of entries."""
+    return f"rental/{_number(_RENTAL, rental)}"
+
+
+def statement_prefix(rental: str) -> str:
+    """Under which the lines of a rental's statement stand."""
+    return f"statement/{_number(_RENTAL, rental)}/"
+
+
+def stored_request(view: StateView, request: str) -> StoredRequest | None:
+    """A request by its name."""
+    data = view.get(request_key(request))
+    return None if data is None else decode_word(StoredRequest, data)
+
+
+def put_request(draft: Draft, stored: StoredRequest) -> None:
+    """Puts a request on record, in the list of all and in that of its member."""
+    key = request_key(stored.record.request)
+    draft.put(key, encode_word(stored))
+    draft.put(f"memberrequest/{stored.member}/{key.removeprefix('request/')}", b"")
+
+
+def stored_offer(view: StateView, offer: str) -> StoredOffer | None:
+    """An offer by its name, with what is not shown."""
+    data = view.get(offer_key(offer))
+    return None if data is None else decode_word(StoredOffer, data)
+
+
+def put_offer(draft: Draft, stored: StoredOffer) -> None:
+    """Freezes an offer."""
+    draft.put(offer_key(stored.offer.offer), encode_word(stored))
+
+
+def put_why_not(draft: Draft, request: str, why_not: WhyNot) -> None:
+    """Freezes a reason."""
+    draft.put(f"{why_not_prefix(request)}{why_not.ordinal:04d}", encode_word(why_not))
+
+
+def stored_rental(view: StateView, rental: str) -> Rental | None:
+    """A rental by its name, as the ledger knows it: nobody but admins and auditors sees all of it."""
+    data = view.get(rental_key(rental))
+    return None if data is None else decode_word(Rental, data)
+
+
+def put_rental(draft: Draft, rental: Rental) -> None:
+    """Puts a rental on record; the lists of its user, provider and cluster and its username are written with the first word on it."""
+    key = rental_key(rental.rental)
+    if draft.get(key) is None:
+        number = key.removeprefix("rental/")
+        draft.put(f"memberrental/{rental.member}/{number}", b"")
+        draft.put(f"memberrental/{rental.provider}/{number}", b"")
+        draft.put(f"clusterrental/{rental.cluster}/{number}", b"")
+        draft.put(f"username/{rental.username}", rental.rental.encode())
+    draft.put(key, encode_word(rental))
+
+
+def rental_of_username(view: StateView, username: str) -> str | None:
+    """Name of the rental whose account has this name, ended or not; None if no rental ever had it."""
+    data = view.get(f"username/{username}")
+    return None if data is None else data.decode()
+
+
+def statement_line(draft: Draft, rental: str, line: StatementLine) -> None:
+    """Adds a line to a rental's statement; its ordinal counts from 1."""
+    draft.put(f"{statement_prefix(rental)}{line.ordinal:06d}", encode_word(line))
+
+
+def _number(pattern: re.Pattern[str], name: str) -> str:
+    """The entry in a name as it stands in keys; `none`, under which nothing stands, if this is no such name."""
+    match = pattern.match(name)
+    return "none" if match is None else f"{int(match[1]):015d}"

@@ -1,0 +1,170 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""displayResourcesAndRentalPrice: what a user is shown of a cluster that fits, its price after distance, the wait to expect, the best.
+
+Nothing a provider named is shown: queues have labels in the order q1, q2, …, and a GPU kind that holds a name of the site is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hpcbridge.contract.distance import Place, metres_between
+from hpcbridge.contract.matching import Fit
+from hpcbridge.contract.pricing import deposit, price_per_hour, surcharge, weigh_rates
+from hpcbridge.contract.supply import Lot
+from hpcbridge.model.clusters import Rates
+from hpcbridge.model.market import Offer, OfferedQueue, Request, WaitRule
+
+BEST_STEP_SECONDS = 900
+"""Waits that lie in the same quarter of an hour are equally soon for the choice of the best."""
+_NAME_SIGNS = 3
+"""A name shorter than this stands in any text by chance."""
+
+Preference = tuple[int, int, int]
+"""Lower is better: quarters of an hour to wait (unknown last), price of an hour, deposit (none last)."""
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The network's parameters that make a price."""
+
+    deposit_permille: int
+    surcharge_bp_per_100km: int
+    surcharge_cap_bp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A queue with price and wait for a request; `free` is what neither jobs nor open rentals hold."""
+
+    lot: Lot
+    rates: Rates
+    per_hour: int
+    deposit: int | None
+    cores_free: int | None
+    gpus_free: int | None
+    wait_seconds: int | None
+    wait_rule: WaitRule
+
+    @property
+    def preference(self) -> Preference:
+        """Place among quotes."""
+        return preference(self.wait_seconds, self.per_hour, self.deposit)
+
+
+def place_of(request: Request) -> Place | None:
+    """Where the user is; None if it does not say."""
+    if request.latitude_microdegrees is None or request.longitude_microdegrees is None:
+        return None
+    return request.latitude_microdegrees, request.longitude_microdegrees
+
+
+def quotes_of(fit: Fit, request: Request, place: Place | None, *, terms: Terms) -> tuple[Quote, ...]:
+    """Price and wait of each queue that fits, in their order; none whose deposit is no amount."""
+    there = fit.cluster.supply.place
+    metres = None if place is None or there is None else metres_between(place, there)
+    points = surcharge(metres, per_step=terms.surcharge_bp_per_100km, cap=terms.surcharge_cap_bp)
+    quotes = [_quote(lot, fit.cluster.held, request, points=points, permille=terms.deposit_permille) for lot in fit.lots]
+    return tuple(quote for quote in quotes if quote is not None)
+
+
+def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_free: int | None) -> tuple[int | None, WaitRule]:
+    """Seconds until the request could start, and how that was found; None where what is known is not enough.
+
+    FREE_NOW: enough is free and no job waits. QUEUE_AHEAD: jobs start in the order in which they came, each that waits is as large as one
+    that runs is on average, and what is in use comes free evenly over the queue's limit of walltime, so (what must come free) × limit ÷
+    (in use), rounded up. It is a figure from above: most jobs end before their limit.
+    """
+    if cores_free is None or lot.jobs_queued is None or (request.gpus and gpus_free is None):
+        return None, WaitRule.UNKNOWN
+    if lot.jobs_queued == 0 and cores_free >= request.cores and (gpus_free or 0) >= request.gpus:
+        return 0, WaitRule.FREE_NOW
+    limit = lot.max_walltime_seconds
+    if limit is None or (lot.jobs_queued and not lot.jobs_running):
+        return None, WaitRule.UNKNOWN
+    waits = [_turnover(lot, limit, request.cores, free=cores_free, used=lot.cores_used)]
+    if request.gpus:
+        waits.append(_turnover(lot, limit, request.gpus, free=gpus_free or 0, used=lot.gpus_used))
+    known = [wait for wait in waits if wait is not None]
+    return (max(known), WaitRule.QUEUE_AHEAD) if len(known) == len(waits) else (None, WaitRule.UNKNOWN)
+
+
+def preference(wait_seconds: int | None, per_hour: int, held: int | None) -> Preference:
+    """The cheapest of those that start soonest is best; of equally cheap ones that with the smallest deposit."""
+    soon = _NEVER if wait_seconds is None else -(-wait_seconds // BEST_STEP_SECONDS)
+    return soon, per_hour, _NEVER if held is None else held
+
+
+def offered_queues(fit: Fit, quotes: Iterable[Quote]) -> tuple[OfferedQueue, ...]:
+    """The quotes under blind labels."""
+    names = (fit.cluster.name, fit.cluster.provider)
+    return tuple(_offered(quote, f"q{number}", names) for number, quote in enumerate(quotes, start=1))
+
+
+def by_preference(offers: Iterable[Offer], *, cores: int, gpus: int) -> list[tuple[Offer, OfferedQueue]]:
+    """Every queue of every offer, best first; equal ones in the order of the offers, which says nothing."""
+    rows = [(offer, queue) for offer in offers for queue in offer.queues]
+
+    def place(row: tuple[Offer, OfferedQueue]) -> Preference:
+        queue = row[1]
+        return preference(queue.wait_seconds, price_per_hour(queue.rates, cores=cores, gpus=gpus), queue.deposit)
+
+    return sorted(rows, key=place)
+
+
+def _quote(lot: Lot, held: Mapping[str, tuple[int, int]], request: Request, *, points: int, permille: int) -> Quote | None:
+    if lot.rates is None:
+        return None
+    rates = weigh_rates(lot.rates, points)
+    per_hour = price_per_hour(rates, cores=request.cores, gpus=request.gpus)
+    seconds = request.walltime_seconds if lot.max_walltime_seconds is None else lot.max_walltime_seconds
+    amount = None
+    if seconds is not None:
+        amount = deposit(per_hour, seconds, permille=permille)
+        if amount is None:
+            return None
+    cores_held, gpus_held = held.get(lot.name, (0, 0))
+    cores_free = None if lot.cores_free is None else max(0, lot.cores_free - cores_held)
+    gpus_free = None if lot.gpus_free is None else max(0, lot.gpus_free - gpus_held)
+    wait, rule = expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)
+    return Quote(lot, rates, per_hour, amount, cores_free, gpus_free, wait, rule)
+
+
+def _turnover(lot: Lot, limit: int, asked: int, *, free: int, used: int | None) -> int | None:
+    if not used:
+        return 0 if free >= asked and not lot.jobs_queued else None
+    ahead = -(-(lot.jobs_queued or 0) * used // lot.jobs_running) if lot.jobs_running else 0
+    short = ahead + asked - free
+    if short <= 0:
+        # jobs wait although enough is free: something else holds them, and nothing is known to change before the next end
+        short = 1 if lot.jobs_queued else 0
+    return -(-short * limit // used)
+
+
+def _offered(quote: Quote, label: str, names: Iterable[str]) -> OfferedQueue:
+    lot = quote.lot
+    return OfferedQueue(
+        label=label,
+        max_cores=lot.max_cores,
+        gpu_type=None if lot.gpu_type is None else _without_names(lot.gpu_type, names),
+        gpus=lot.gpus,
+        max_walltime_seconds=lot.max_walltime_seconds,
+        memory_bytes=lot.memory_bytes,
+        cores_total=lot.cores_total,
+        cores_free=quote.cores_free,
+        gpus_total=lot.gpus_total,
+        gpus_free=quote.gpus_free,
+        jobs_queued=lot.jobs_queued,
+        jobs_running=lot.jobs_running,
+        rates=quote.rates,
+        deposit=quote.deposit,
+        wait_seconds=quote.wait_seconds,
+        wait_rule=quote.wait_rule,
+    )
+
+
+def _without_names(text: str, names: Iterable[str]) -> str | None:
+    return None if any(len(name) >= _NAME_SIGNS and name.lower() in text for name in names) else text
