@@ -34,6 +34,7 @@ Place = tuple[int, int]
 """Latitude and longitude in micro-degrees."""
 
 
+@lru_cache(maxsize=8192)
 def metres_between(here: Place, there: Place) -> int:
     """Great-circle distance; both places must be on Earth: |latitude| ≤ 90 and |longitude| ≤ 180 degrees."""
     x, y, z = _vector(here)

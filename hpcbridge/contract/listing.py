@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The answer to a request: offers and reasons in a blind order, made of all that is on record of all clusters at this entry.
 
-At most `offers_per_request` offers are listed, the best ones; clusters that would fit beyond them are told as LISTED. Which cluster has which
-number follows from the market's seed alone, and offers and reasons are numbered apart.
+At most `offers_per_request` offers are listed, the best ones; clusters that would fit beyond them are told as LISTED. Which cluster has
+which number follows from the market's seed alone, and offers and reasons are numbered apart.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from hpcbridge.contract.capacity import all_held
 from hpcbridge.contract.market import offer_name
-from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, Matching, match
+from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, match
 from hpcbridge.contract.parameters import parameter
-from hpcbridge.contract.prices import price_version
-from hpcbridge.contract.quotes import Quote, Terms, offered_queues, place_of, quotes_of
+from hpcbridge.contract.queueoffers import price_version
+from hpcbridge.contract.quotes import Quote, Terms, best_preference, offered_queues, place_of, quotes_of
 from hpcbridge.contract.records import StoredCluster, StoredOffer, decode_stored
 from hpcbridge.contract.seed import blind_rank, market_seed
 from hpcbridge.contract.standing import stored_member
@@ -42,16 +42,17 @@ def make_listing(view: StateView, member: str, record: RequestRecord) -> Listing
     """The listing for a member's request; `record` says which it is and until when its offers hold."""
     at = record.asked_at
     matching = match(record.asked, clusters_of(view), member=member, at=at, heard_within_ms=parameter(view, "heard_within_ms"))
-    listed, beyond = _best(view, matching, record)
     seed = market_seed(view)
 
-    def rank(cluster: Cluster) -> bytes:
-        return blind_rank(seed, record.request, cluster.name)
+    def rank(each: Fit | LeftOut) -> bytes:
+        return blind_rank(seed, record.request, each.cluster.name)
 
-    listed.sort(key=lambda quoted: rank(quoted[0].cluster))
-    left_out = sorted((*matching.left_out, *beyond), key=lambda each: rank(each.cluster))
+    fits, beyond = _best(view, sorted(matching.fits, key=rank), record)
+    quoted = [(fit, quotes) for fit, quotes in sorted(fits, key=lambda each: rank(each[0])) if quotes]
+    beyond += [LeftOut(fit.cluster, Failure(Requirement.PRICED, None, None)) for fit, quotes in fits if not quotes]
+    left_out = sorted((*matching.left_out, *beyond), key=rank)
     return Listing(
-        offers=tuple(_offer(view, fit, quotes, record, ordinal=number) for number, (fit, quotes) in enumerate(listed, start=1)),
+        offers=tuple(_offer(view, fit, quotes, record, ordinal=number) for number, (fit, quotes) in enumerate(quoted, start=1)),
         why_nots=tuple(_why_not(each, number) for number, each in enumerate(left_out, start=1)),
         missing=matching.missing,
     )
@@ -83,23 +84,20 @@ def _takes_part(view: StateView, provider: str) -> bool:
     return member is not None and not member.revoked and member.vetting is Vetting.APPROVED
 
 
-def _best(view: StateView, matching: Matching, record: RequestRecord) -> tuple[list[tuple[Fit, tuple[Quote, ...]]], list[LeftOut]]:
-    """The fits that are listed, with their quotes, and those that are not: no amount can be said, or too many are better."""
+def _best(view: StateView, fits: list[Fit], record: RequestRecord) -> tuple[list[tuple[Fit, tuple[Quote, ...]]], list[LeftOut]]:
+    """The fits that are listed, with their quotes, and those without room; among equally good ones the order given decides."""
     terms = Terms(
         deposit_permille=parameter(view, "deposit_permille"),
         surcharge_bp_per_100km=parameter(view, "surcharge_bp_per_100km"),
         surcharge_cap_bp=parameter(view, "surcharge_cap_bp"),
     )
-    place = place_of(record.asked)
-    quoted = [(fit, quotes_of(fit, record.asked, place, terms=terms)) for fit in matching.fits]
-    beyond = [LeftOut(fit.cluster, Failure(Requirement.PRICED, None, None)) for fit, quotes in quoted if not quotes]
-    listed = [(fit, quotes) for fit, quotes in quoted if quotes]
-    most = parameter(view, "offers_per_request")
-    if len(listed) > most:
-        listed.sort(key=lambda each: min(quote.preference for quote in each[1]))
-        beyond += [LeftOut(fit.cluster, Failure(Requirement.LISTED, most, len(listed))) for fit, _ in listed[most:]]
-        listed = listed[:most]
-    return listed, beyond
+    place, most = place_of(record.asked), parameter(view, "offers_per_request")
+    beyond: list[LeftOut] = []
+    if len(fits) > most:
+        best = sorted(fits, key=lambda fit: best_preference(fit, record.asked, place, terms=terms))
+        beyond = [LeftOut(fit.cluster, Failure(Requirement.LISTED, most, len(fits))) for fit in best[most:]]
+        fits = best[:most]
+    return [(fit, quotes_of(fit, record.asked, place, terms=terms)) for fit in fits], beyond
 
 
 def _offer(view: StateView, fit: Fit, quotes: Iterable[Quote], record: RequestRecord, *, ordinal: int) -> StoredOffer:
@@ -131,3 +129,4 @@ def _age(cluster: Cluster, at: Instant) -> int:
 def _why_not(left_out: LeftOut, ordinal: int) -> WhyNot:
     requirement, needed, found = left_out.failure
     return WhyNot(ordinal=ordinal, requirement=requirement, needed=needed, found=found, missing=left_out.missing)
+

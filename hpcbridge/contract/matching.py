@@ -13,14 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hpcbridge.contract.supply import Lot, Supply
+from hpcbridge.contract.supply import Lot, Supply, versioned
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import Request, Requirement
 from hpcbridge.model.quantities import Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """A cluster with how it stands at this moment. `held`: cores and GPUs by queue that open rentals have not begun to use."""
 
     name: str
@@ -31,8 +30,7 @@ class Cluster:
     held: Mapping[str, tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(NamedTuple):
     """A cluster that can do what was asked, with the queues that can, once `to_install` is installed there."""
 
     cluster: Cluster
@@ -48,8 +46,7 @@ class Failure(NamedTuple):
     found: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A cluster that is not among the fits, and why."""
 
     cluster: Cluster
@@ -149,8 +146,7 @@ def _with_programs(request: Request, fits: list[Fit], left_out: list[LeftOut]) -
 
 
 def _is_installed(supply: Supply, program: Program) -> bool:
-    versions = supply.programs.get(program.name)
-    return versions is not None and (not program.version or program.version in versions)
+    return (versioned(program) if program.version else program.name) in supply.programs
 
 
 _RANK: Mapping[Requirement, int] = {requirement: rank for rank, requirement in enumerate(Requirement)}

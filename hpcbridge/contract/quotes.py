@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hpcbridge.contract.distance import Place, metres_between
 from hpcbridge.contract.matching import Fit
@@ -22,9 +23,10 @@ BEST_STEP_SECONDS = 900
 _NAME_SIGNS = 3
 """A name shorter than this stands in any text by chance."""
 
-Preference = tuple[int, int, int]
-"""Lower is better: quarters of an hour to wait (unknown last), price of an hour, deposit (none last)."""
+Preference = tuple[int, int]
+"""Lower is better: quarters of an hour to wait (unknown last), price of an hour."""
 _NEVER = 1 << 62
+_LAST = (1 << 63, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,7 @@ class Terms:
     surcharge_cap_bp: int
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A queue with price and wait for a request; `free` is what neither jobs nor open rentals hold."""
 
     lot: Lot
@@ -49,11 +50,6 @@ class Quote:
     wait_seconds: int | None
     wait_rule: WaitRule
 
-    @property
-    def preference(self) -> Preference:
-        """Place among quotes."""
-        return preference(self.wait_seconds, self.per_hour, self.deposit)
-
 
 def place_of(request: Request) -> Place | None:
     """Where the user is; None if it does not say."""
@@ -64,11 +60,39 @@ def place_of(request: Request) -> Place | None:
 
 def quotes_of(fit: Fit, request: Request, place: Place | None, *, terms: Terms) -> tuple[Quote, ...]:
     """Price and wait of each queue that fits, in their order; none whose deposit is no amount."""
-    there = fit.cluster.supply.place
-    metres = None if place is None or there is None else metres_between(place, there)
-    points = surcharge(metres, per_step=terms.surcharge_bp_per_100km, cap=terms.surcharge_cap_bp)
-    quotes = [_quote(lot, fit.cluster.held, request, points=points, permille=terms.deposit_permille) for lot in fit.lots]
-    return tuple(quote for quote in quotes if quote is not None)
+    points = _points(fit, place, terms)
+    held = fit.cluster.held
+    quotes: list[Quote] = []
+    asked = rates = None
+    for lot in fit.lots:
+        if lot.rates is None:
+            continue
+        if rates is None or lot.rates is not asked:  # most clusters ask the same in all queues
+            asked, rates = lot.rates, weigh_rates(lot.rates, points)
+            per_hour = price_per_hour(rates, cores=request.cores, gpus=request.gpus)
+        seconds = request.walltime_seconds if lot.max_walltime_seconds is None else lot.max_walltime_seconds
+        amount = None if seconds is None else deposit(per_hour, seconds, permille=terms.deposit_permille)
+        if amount is None and seconds is not None:
+            continue
+        cores_free, gpus_free = _less(lot, held) if held else (lot.cores_free, lot.gpus_free)
+        wait, rule = expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)
+        quotes.append(Quote(lot, rates, per_hour, amount, cores_free, gpus_free, wait, rule))
+    return tuple(quotes)
+
+
+def best_preference(fit: Fit, request: Request, place: Place | None, *, terms: Terms) -> Preference:
+    """That of the best of its queues; what `quotes_of` finds, without all the rest."""
+    points, held = _points(fit, place, terms), fit.cluster.held
+    best, asked, per_hour = _LAST, None, 0
+    for lot in fit.lots:
+        if lot.rates is not asked and lot.rates is not None:
+            asked = lot.rates
+            per_hour = price_per_hour(weigh_rates(asked, points), cores=request.cores, gpus=request.gpus)
+        elif best[0] == 0:
+            continue  # no sooner, no cheaper
+        cores_free, gpus_free = _less(lot, held) if held else (lot.cores_free, lot.gpus_free)
+        best = min(best, preference(expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)[0], per_hour))
+    return best
 
 
 def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_free: int | None) -> tuple[int | None, WaitRule]:
@@ -92,10 +116,9 @@ def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_fr
     return (max(known), WaitRule.QUEUE_AHEAD) if len(known) == len(waits) else (None, WaitRule.UNKNOWN)
 
 
-def preference(wait_seconds: int | None, per_hour: int, held: int | None) -> Preference:
-    """The cheapest of those that start soonest is best; of equally cheap ones that with the smallest deposit."""
-    soon = _NEVER if wait_seconds is None else -(-wait_seconds // BEST_STEP_SECONDS)
-    return soon, per_hour, _NEVER if held is None else held
+def preference(wait_seconds: int | None, per_hour: int) -> Preference:
+    """The cheapest of those that start soonest is best."""
+    return _NEVER if wait_seconds is None else -(-wait_seconds // BEST_STEP_SECONDS), per_hour
 
 
 def offered_queues(fit: Fit, quotes: Iterable[Quote]) -> tuple[OfferedQueue, ...]:
@@ -105,32 +128,30 @@ def offered_queues(fit: Fit, quotes: Iterable[Quote]) -> tuple[OfferedQueue, ...
 
 
 def by_preference(offers: Iterable[Offer], *, cores: int, gpus: int) -> list[tuple[Offer, OfferedQueue]]:
-    """Every queue of every offer, best first; equal ones in the order of the offers, which says nothing."""
+    """Every queue of every offer, best first: soonest, then cheapest, then least held; the rest in the order of the offers."""
     rows = [(offer, queue) for offer in offers for queue in offer.queues]
 
-    def place(row: tuple[Offer, OfferedQueue]) -> Preference:
+    def place(row: tuple[Offer, OfferedQueue]) -> tuple[Preference, int]:
         queue = row[1]
-        return preference(queue.wait_seconds, price_per_hour(queue.rates, cores=cores, gpus=gpus), queue.deposit)
+        held = _NEVER if queue.deposit is None else queue.deposit
+        return preference(queue.wait_seconds, price_per_hour(queue.rates, cores=cores, gpus=gpus)), held
 
     return sorted(rows, key=place)
 
 
-def _quote(lot: Lot, held: Mapping[str, tuple[int, int]], request: Request, *, points: int, permille: int) -> Quote | None:
-    if lot.rates is None:
-        return None
-    rates = weigh_rates(lot.rates, points)
-    per_hour = price_per_hour(rates, cores=request.cores, gpus=request.gpus)
-    seconds = request.walltime_seconds if lot.max_walltime_seconds is None else lot.max_walltime_seconds
-    amount = None
-    if seconds is not None:
-        amount = deposit(per_hour, seconds, permille=permille)
-        if amount is None:
-            return None
-    cores_held, gpus_held = held.get(lot.name, (0, 0))
-    cores_free = None if lot.cores_free is None else max(0, lot.cores_free - cores_held)
-    gpus_free = None if lot.gpus_free is None else max(0, lot.gpus_free - gpus_held)
-    wait, rule = expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)
-    return Quote(lot, rates, per_hour, amount, cores_free, gpus_free, wait, rule)
+def _points(fit: Fit, place: Place | None, terms: Terms) -> int:
+    there = fit.cluster.supply.place
+    metres = None if place is None or there is None else metres_between(place, there)
+    return surcharge(metres, per_step=terms.surcharge_bp_per_100km, cap=terms.surcharge_cap_bp)
+
+
+def _less(lot: Lot, held: Mapping[str, tuple[int, int]]) -> tuple[int | None, int | None]:
+    """Free cores and GPUs without what open rentals hold."""
+    cores, gpus = held.get(lot.name, (0, 0))
+    return (
+        None if lot.cores_free is None else max(0, lot.cores_free - cores),
+        None if lot.gpus_free is None else max(0, lot.gpus_free - gpus),
+    )
 
 
 def _turnover(lot: Lot, limit: int, asked: int, *, free: int, used: int | None) -> int | None:

@@ -231,6 +231,11 @@ def decode_word(kind: type[Word], data: bytes) -> Word:
     return msgspec.convert(_decoder(_mirror(kind)).decode(data), kind, from_attributes=True)
 
 
+def decode_fields(kind: type, data: bytes) -> Any:
+    """As `decode_word`, but a record with the word's fields instead of the word: half the time, for reading very many."""
+    return _decoder(_mirror(kind)).decode(data)
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODERS: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 _MIRRORS: dict[type, type] = {}

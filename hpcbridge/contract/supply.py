@@ -4,25 +4,27 @@
 
 A registered figure stands; where nothing is registered, what is observed stands in its place; what neither tells is unknown (None). No
 queue is offered with more than it has altogether, and a registered queue that is not observed is closed.
+
+A request reads all clusters, so what is read here is kept by its bytes, and the nouns are records that are quickly made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
+
+import msgspec
 
 from hpcbridge.contract.distance import Place
-from hpcbridge.contract.records import decode_word
-from hpcbridge.model.clusters import ClusterState, Queue, QueueOffer, Rates, Registration
+from hpcbridge.contract.records import decode_fields
+from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueOffer, Rates, Registration
 from hpcbridge.model.quantities import Instant
 
 REMEMBERED = 4096
 """Clusters whose supply is remembered by the bytes it was made from; what is asked of many is asked again before they change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(msgspec.Struct, frozen=True, gc=False):
     """One queue as it can be offered. None is unknown, but `max_walltime_seconds` None is no limit, and `rates` None no price.
 
     `max_cores` and `gpus` are the most one job may have, `gpu_type` in lower case; free and used are as observed.
@@ -46,12 +48,11 @@ class Lot:
     jobs_running: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Supply:
-    """A cluster as the market sees it; `programs` maps names to versions. `sampled_at` None: nothing was observed yet."""
+class Supply(msgspec.Struct, frozen=True):
+    """A cluster as the market sees it; `programs`: names, and names `versioned`. `sampled_at` None: nothing was observed yet."""
 
     place: Place | None
-    programs: Mapping[str, tuple[str, ...]]
+    programs: frozenset[str]
     installs_programs: bool
     lots: tuple[Lot, ...]
     sampled_at: Instant | None
@@ -60,52 +61,75 @@ class Supply:
 @lru_cache(maxsize=REMEMBERED)
 def supply_of(registration: bytes, sample: bytes | None) -> Supply:
     """Supply from the bytes on record: `registration/<name>`, and `clusterstate/<name>` with its moment before it."""
-    registered = decode_word(Registration, registration)
+    registered = _registered(registration)
     if sample is None:
         return merge(registered, None, sampled_at=None)
-    return merge(registered, decode_word(ClusterState, sample[8:]), sampled_at=int.from_bytes(sample[:8], "big"))
+    return merge(registered, decode_fields(ClusterState, sample[8:]), sampled_at=int.from_bytes(sample[:8], "big"))
 
 
 def merge(registered: Registration, state: ClusterState | None, *, sampled_at: Instant | None) -> Supply:
-    """Supply from the words themselves."""
+    """Supply from what was registered and observed."""
     answers = state is not None and (state.scheduler is None or state.scheduler.reachable)
-    observed = {queue.name: queue for queue in state.queues} if state is not None else {}
-    offers = registered.queues or tuple(QueueOffer(name=name) for name in observed)
+    queues = state.queues if state is not None else ()
+    if registered.queues:
+        observed = {queue.name: queue for queue in queues}
+        pairs = [(offer, observed.get(offer.name) or _unseen(offer)) for offer in registered.queues]
+        lots = [_lot(queue, offer.rates or registered.rates, answers=answers, offer=offer) for offer, queue in pairs]
+    else:
+        lots = [_lot(queue, registered.rates, answers=answers) for queue in queues]
     latitude, longitude = registered.latitude_microdegrees, registered.longitude_microdegrees
-    programs: dict[str, tuple[str, ...]] = {}
-    for program in registered.programs:
-        programs[program.name] = (*programs.get(program.name, ()), program.version)
     return Supply(
         place=None if latitude is None or longitude is None else (latitude, longitude),
-        programs=programs,
+        programs=frozenset([text for program in registered.programs for text in (program.name, versioned(program))]),
         installs_programs=registered.installs_programs,
-        lots=tuple(_lot(offer, observed.get(offer.name), registered.rates, answers=answers) for offer in offers),
+        lots=tuple(lots),
         sampled_at=sampled_at,
     )
 
 
-def _lot(offer: QueueOffer, queue: Queue | None, rates: Rates | None, *, answers: bool) -> Lot:
-    cores_total = queue.cores_total if queue else None
-    gpus_total = queue.gpus_total if queue else None
-    walltime = offer.max_walltime_seconds
+def versioned(program: Program) -> str:
+    """A program with its version as one text, which is no program's name."""
+    return f"{program.name}\n{program.version}"
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _registered(data: bytes) -> Registration:
+    return cast("Registration", decode_fields(Registration, data))
+
+
+def _lot(queue: Queue, rates: Rates | None, *, answers: bool, offer: QueueOffer | None = None) -> Lot:
+    """A queue as observed, and as registered where it is. No report tells the kind of GPUs, or the memory a job may have."""
+    max_cores, gpus, max_walltime_seconds = queue.max_cores, queue.gpus_total, queue.max_walltime_seconds
+    gpu_type = memory_bytes = None
+    if offer is not None:
+        max_cores = _first(offer.max_cores, max_cores)
+        gpus = _at_most(offer.gpus, gpus)
+        max_walltime_seconds = _first(offer.max_walltime_seconds, max_walltime_seconds)
+        gpu_type = offer.gpu_type.lower() if offer.gpu_type else None
+        memory_bytes = offer.memory_bytes
     return Lot(
-        name=offer.name,
-        open=answers and queue is not None and queue.open,
-        max_cores=_at_most(_first(offer.max_cores, queue.max_cores if queue else None), cores_total),
-        gpu_type=offer.gpu_type.lower() if offer.gpu_type else None,
-        gpus=_at_most(offer.gpus, gpus_total),
-        max_walltime_seconds=_first(walltime, queue.max_walltime_seconds if queue else None),
-        memory_bytes=offer.memory_bytes,
-        rates=offer.rates or rates,
-        cores_total=cores_total,
-        cores_used=queue.cores_used if queue else None,
-        cores_free=_free(queue.cores_available, cores_total, queue.cores_used) if queue else None,
-        gpus_total=gpus_total,
-        gpus_used=queue.gpus_used if queue else None,
-        gpus_free=_free(None, gpus_total, queue.gpus_used) if queue else None,
-        jobs_queued=queue.jobs_queued if queue else None,
-        jobs_running=queue.jobs_running if queue else None,
+        name=queue.name,
+        open=answers and queue.open,
+        max_cores=_at_most(max_cores, queue.cores_total),
+        gpu_type=gpu_type,
+        gpus=gpus,
+        max_walltime_seconds=max_walltime_seconds,
+        memory_bytes=memory_bytes,
+        rates=rates,
+        cores_total=queue.cores_total,
+        cores_used=queue.cores_used,
+        cores_free=_free(queue.cores_available, queue.cores_total, queue.cores_used),
+        gpus_total=queue.gpus_total,
+        gpus_used=queue.gpus_used,
+        gpus_free=_free(None, queue.gpus_total, queue.gpus_used),
+        jobs_queued=queue.jobs_queued,
+        jobs_running=queue.jobs_running,
     )
+
+
+def _unseen(offer: QueueOffer) -> Queue:
+    """A registered queue that is not observed: closed, and nothing is known of it but what was registered."""
+    return Queue(cluster="", name=offer.name, open=False)
 
 
 def _first(registered: int | None, observed: int | None) -> int | None:
