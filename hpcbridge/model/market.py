@@ -171,6 +171,8 @@ class Requirement(StrEnum):
     """… for so many seconds."""
     PROGRAMS = "PROGRAMS"
     """Every program is installed, or could be where nobody has them all."""
+    LISTED = "LISTED"
+    """It fits, but a request lists no more than so many; figures are that number and how many fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

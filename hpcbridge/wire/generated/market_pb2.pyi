@@ -181,6 +181,7 @@ class Requirement(_message.Message):
         MEMORY: _ClassVar[Requirement.Value]
         WALLTIME: _ClassVar[Requirement.Value]
         PROGRAMS: _ClassVar[Requirement.Value]
+        LISTED: _ClassVar[Requirement.Value]
     UNSPECIFIED: Requirement.Value
     OWN: Requirement.Value
     APPROVED: Requirement.Value
@@ -193,6 +194,7 @@ class Requirement(_message.Message):
     MEMORY: Requirement.Value
     WALLTIME: Requirement.Value
     PROGRAMS: Requirement.Value
+    LISTED: Requirement.Value
     def __init__(self) -> None: ...
 
 class WhyNot(_message.Message):
