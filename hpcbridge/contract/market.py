@@ -8,10 +8,11 @@ blind order. Nothing in a name says anything about anybody.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
-from hpcbridge.contract.records import StoredOffer, StoredRequest, decode_word, encode_word
-from hpcbridge.contract.state import Draft, StateView
+from hpcbridge.contract.records import StoredOffer, StoredRequest, StoredWhyNots, decode_word, encode_word
+from hpcbridge.contract.state import Draft, StateView, scan_all
 from hpcbridge.model.market import Rental, StatementLine, WhyNot
 
 _REQUEST = re.compile(r"r(0|[1-9][0-9]{0,14})\Z")
@@ -56,9 +57,9 @@ def offer_key(offer: str) -> str:
     return "offer/none/" if match is None else f"{offer_prefix(match[1])}{int(match[2]):04d}"
 
 
-def why_not_prefix(request: str) -> str:
-    """Under which the reasons of a request stand."""
-    return f"whynot/{_number(_REQUEST, request)}/"
+def why_nots_key(request: str) -> str:
+    """Where the reasons of a request stand, all in one value: a large network has a thousand of them for each request."""
+    return f"whynot/{_number(_REQUEST, request)}"
 
 
 def rental_key(rental: str) -> str:
@@ -95,15 +96,39 @@ def put_offer(draft: Draft, stored: StoredOffer) -> None:
     draft.put(offer_key(stored.offer.offer), encode_word(stored))
 
 
-def put_why_not(draft: Draft, request: str, why_not: WhyNot) -> None:
-    """Freezes a reason."""
-    draft.put(f"{why_not_prefix(request)}{why_not.ordinal:04d}", encode_word(why_not))
+def put_why_nots(draft: Draft, request: str, why_nots: tuple[WhyNot, ...]) -> None:
+    """Freezes the reasons of a request."""
+    if why_nots:
+        draft.put(why_nots_key(request), encode_word(StoredWhyNots(why_nots=why_nots)))
+
+
+def stored_why_nots(view: StateView, request: str) -> tuple[WhyNot, ...]:
+    """The reasons of a request, in the blind order."""
+    data = view.get(why_nots_key(request))
+    return () if data is None else decode_word(StoredWhyNots, data).why_nots
+
+
+def remove_request(draft: Draft, stored: StoredRequest) -> None:
+    """Takes a request off the state with its offers and reasons; the log keeps what made them."""
+    request = stored.record.request
+    key = request_key(request)
+    for offer, _ in scan_all(draft, offer_prefix(request)):
+        draft.remove(offer)
+    if stored.record.why_nots:
+        draft.remove(why_nots_key(request))
+    draft.remove(key)
+    draft.remove(f"memberrequest/{stored.member}/{key.removeprefix('request/')}")
 
 
 def stored_rental(view: StateView, rental: str) -> Rental | None:
     """A rental by its name, as the ledger knows it: nobody but admins and auditors sees all of it."""
     data = view.get(rental_key(rental))
     return None if data is None else decode_word(Rental, data)
+
+
+def for_provider(rental: Rental) -> Rental:
+    """A rental as its provider sees it: a username, and nobody behind it."""
+    return dataclasses.replace(rental, request=None, offer=None, member=None, submitter=None)
 
 
 def put_rental(draft: Draft, rental: Rental) -> None:

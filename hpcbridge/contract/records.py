@@ -19,7 +19,7 @@ import msgspec
 
 from hpcbridge.model.clusters import ClusterState, QueueOffer, Registration, Vetting
 from hpcbridge.model.identities import Role
-from hpcbridge.model.market import Offer, RequestRecord
+from hpcbridge.model.market import Offer, RequestRecord, WhyNot
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Gap, JobWatch, SystemNode
 
@@ -116,6 +116,13 @@ class StoredOffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWhyNots:
+    """`whynot/<request>`."""
+
+    why_nots: tuple[WhyNot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredQueues:
     """`queueoffers/<cluster>`: the queues of a registration that names some, beside it for quick looks."""
 
@@ -127,6 +134,14 @@ class StoredAccount(msgspec.Struct, frozen=True, array_like=True):
 
     balance: int
     held: int
+
+
+class StoredDemand(msgspec.Struct, frozen=True, array_like=True):
+    """`demand/<period>/<hash of the program>`."""
+
+    name: str
+    version: str
+    count: int
 
 
 class StoredCount(msgspec.Struct, frozen=True, array_like=True):

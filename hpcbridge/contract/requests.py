@@ -1,13 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Requests: what a user asks for, checked value by value, and put on record with its answer."""
+"""Requests: what a user asks for, checked value by value, and put on record with its answer: offers and reasons, frozen as of this entry.
+
+What a member asked more than a day ago, and whose offers are over, leaves the state when it asks again; the log keeps it.
+"""
 
 from __future__ import annotations
 
-from hpcbridge.contract.market import put_request, request_name
+import dataclasses
+import re
+
+from hpcbridge.contract.demand import count_demand
+from hpcbridge.contract.listing import make_listing
+from hpcbridge.contract.market import put_offer, put_request, put_why_nots, remove_request, request_name, stored_request
 from hpcbridge.contract.parameters import DAY_MS, parameter
 from hpcbridge.contract.records import StoredCount, StoredRequest, decode_stored, encode_stored, encode_word
-from hpcbridge.contract.state import Draft
+from hpcbridge.contract.state import Draft, prefix_end
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
@@ -19,6 +27,12 @@ MAX_CORES = 1 << 31
 MAX_WALLTIME_SECONDS = 366 * 86_400
 MAX_PROGRAMS = 64
 MAX_PROGRAM_TEXT = 64
+KEPT_MS = DAY_MS
+"""For so long after its offers are over a request can be asked for."""
+MAX_FORGOTTEN = 4
+"""Old requests that one new one takes off the state: more than come."""
+_TEXT = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?\Z")
+"""ASCII alone, so that a letter which only looks like another is refused and not silently found nowhere."""
 
 
 def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
@@ -27,7 +41,8 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     if fault:
         raise Refused(EntryOutcome.MALFORMED, fault)
     _count(draft, caller.member, at)
-    record = RequestRecord(
+    _forget(draft, caller.member, at)
+    asked = RequestRecord(
         request=request_name(draft.index),
         asked=body,
         index=draft.index,
@@ -36,6 +51,12 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
         offers=0,
         why_nots=0,
     )
+    listing = make_listing(draft, caller.member, asked)
+    for offer in listing.offers:
+        put_offer(draft, offer)
+    put_why_nots(draft, asked.request, listing.why_nots)
+    count_demand(draft, listing.missing, at)
+    record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))
     put_request(draft, StoredRequest(member=caller.member, record=record))
     draft.tell(EventType.REQUEST_ANSWERED, caller.member, subject=record.request, body=encode_word(record))
 
@@ -44,8 +65,8 @@ def request_fault(body: Request) -> str:
     """What makes no sense in a request; empty if nothing."""
     if not (1 <= body.cores <= MAX_CORES and 0 <= body.gpus <= MAX_CORES):
         return f"cores: 1 to {MAX_CORES}; gpus: 0 to {MAX_CORES}"
-    if len(body.gpu_type) > MAX_PROGRAM_TEXT or (body.gpu_type and not body.gpus):
-        return f"gpu_type: at most {MAX_PROGRAM_TEXT} characters, and only with gpus"
+    if body.gpu_type and not (body.gpus and _TEXT.match(body.gpu_type)):
+        return f"gpu_type: at most {MAX_PROGRAM_TEXT} printable ASCII characters, and only with gpus"
     if body.memory_bytes is not None and not 1 <= body.memory_bytes <= MAX_BYTES:
         return "memory_bytes is out of range"
     if body.walltime_seconds is not None and not 1 <= body.walltime_seconds <= MAX_WALLTIME_SECONDS:
@@ -57,8 +78,8 @@ def _programs_fault(body: Request) -> str:
     if len({(program.name, program.version) for program in body.programs}) != len(body.programs) or len(body.programs) > MAX_PROGRAMS:
         return f"programs: doubled, or more than {MAX_PROGRAMS}"
     for program in body.programs:
-        if not 1 <= len(program.name) <= MAX_PROGRAM_TEXT or len(program.version) > MAX_PROGRAM_TEXT:
-            return f"programs: names have 1 to {MAX_PROGRAM_TEXT} characters, versions at most {MAX_PROGRAM_TEXT}"
+        if not _TEXT.match(program.name) or (program.version and not _TEXT.match(program.version)):
+            return f"programs: names have 1 to {MAX_PROGRAM_TEXT} printable ASCII characters, versions at most as many"
     return ""
 
 
@@ -80,3 +101,12 @@ def _count(draft: Draft, member: str, at: Instant) -> None:
     if count > most:
         raise Refused(EntryOutcome.TOO_MANY, f"{member} made {most} requests today, which is the most a day may have", hint="try tomorrow")
     draft.put(key, encode_stored(StoredCount(day=today, count=count)))
+
+
+def _forget(draft: Draft, member: str, at: Instant) -> None:
+    prefix = f"memberrequest/{member}/"
+    for key, _ in draft.scan(prefix, prefix_end(prefix), MAX_FORGOTTEN):
+        stored = stored_request(draft, request_name(int(key.removeprefix(prefix))))
+        if stored is None or stored.record.expires_at + KEPT_MS > at:
+            return
+        remove_request(draft, stored)

@@ -204,7 +204,7 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramDemand:
-    """How often a program was asked for and found on no cluster that fitted otherwise."""
+    """How often a program was asked for while some cluster that met everything else lacked it."""
 
     program: Program
     count: int
