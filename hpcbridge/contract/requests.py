@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from hpcbridge.contract.demand import count_demand
+from hpcbridge.contract.demand import count_missing
 from hpcbridge.contract.listing import make_listing
 from hpcbridge.contract.market import put_offer, put_request, put_why_nots, remove_request, request_name, stored_request
 from hpcbridge.contract.parameters import DAY_MS, parameter
@@ -55,7 +55,7 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     for offer in listing.offers:
         put_offer(draft, offer)
     put_why_nots(draft, asked.request, listing.why_nots)
-    count_demand(draft, listing.missing, at)
+    count_missing(draft, listing.missing, at)
     record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))
     put_request(draft, StoredRequest(member=caller.member, record=record))
     draft.tell(EventType.REQUEST_ANSWERED, caller.member, subject=record.request, body=encode_word(record))
