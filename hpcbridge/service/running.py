@@ -123,7 +123,6 @@ class Running:
             feed=Feed(self._publisher, self._readers.reader, self._reader_pool, self._connections.caller),
             library=Library(
                 origin=origin,
-                contract_version=ledger.genesis.contract_version,
                 engine=config.engine.name,
                 tree=ledger.tree,
                 publisher=self._publisher,
