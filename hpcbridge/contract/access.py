@@ -240,11 +240,14 @@ VISIBILITY: Mapping[Kind, frozenset[Relation]] = {
 
 
 def check_permitted(view: StateView, caller: Caller, payload_type: PayloadType, *, body: Any) -> None:
-    """Refused unless Table 1 lets the caller send this body: first the role, then the attribute rule of that role."""
+    """Refused unless Table 1 lets the caller send this body: first the role, then the attribute rule of that role. The reason names it."""
     rule = TABLE_1[payload_type].rules.get(caller.role)
     if rule is None:
-        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not send {payload_type.name}")
-    rule(view, caller, body)
+        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not send {payload_type.name} (rule: Table 1)")
+    try:
+        rule(view, caller, body)
+    except Refused as refusal:
+        raise Refused(refusal.code, f"{refusal.reason} (rule: {rule.__name__})", hint=refusal.hint) from refusal
 
 
 def share_of(caller: Caller, query: Query) -> Share:

@@ -47,6 +47,7 @@ class Library:
     reasons: Callable[[int], tuple[str, ...]]
     now: Callable[[], Instant]
     count_streams: Callable[[], tuple[int, int]]
+    refusals: Callable[[], tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
         engine=library.engine,
         streams=streams,
         subscribers=subscribers,
+        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in library.refusals()],
     )
 
 

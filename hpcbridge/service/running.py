@@ -128,6 +128,7 @@ class Running:
                 publisher=self._publisher,
                 reasons=self._applier.reasons,
                 now=clock.now,
+                refusals=self._applier.refusals,
                 count_streams=lambda: (self._streams.count(reading=True), self._streams.count(reading=False)),
             ),
             reader=self._readers.reader,
