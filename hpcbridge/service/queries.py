@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from hpcbridge import __version__
 from hpcbridge.contract import queries
-from hpcbridge.contract.access import Kind, may_see
+from hpcbridge.contract.access import Kind, Query, Share, may_see, share_of
 from hpcbridge.contract.standing import last_tick_at
 from hpcbridge.contract.versions import contract_version
 from hpcbridge.errors import Refused
@@ -169,6 +169,7 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
     library = scope.library
     published = library.publisher.published
     streams, subscribers = library.count_streams()
+    watches = share_of(scope.caller, Query.READ_ENTRIES) is Share.ALL  # what is refused to others is nobody else's matter
     return ledger_pb2.LedgerStatus(
         origin=library.origin,
         checkpoint=entries_pb2.Checkpoint(note=published.checkpoint.note),
@@ -179,7 +180,7 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
         engine=library.engine,
         streams=streams,
         subscribers=subscribers,
-        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in library.refusals()],
+        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in (library.refusals() if watches else ())],
     )
 
 
