@@ -231,6 +231,8 @@ def test_answers_to_those_who_may_not_see(world: World, provider: Party) -> None
         lambda: queries.nodes(view, world.caller(other), "c1"),
         lambda: queries.gaps(view, world.caller(other), "c1"),
         lambda: queries.member(view, world.caller(user), "siteone", at=at),
+        lambda: queries.jobs(view, world.caller(user), "c1"),
+        lambda: queries.job(view, world.caller(user), "c1", "1"),
     )
     for ask in hidden:
         with pytest.raises(Refused, match="NOT_FOUND"):
@@ -238,7 +240,7 @@ def test_answers_to_those_who_may_not_see(world: World, provider: Party) -> None
     forbidden: tuple[Callable[[], object], ...] = (
         lambda: queries.clusters(view, world.caller(user)),
         lambda: queries.members(view, world.caller(provider), at=at),
-        lambda: queries.jobs(view, world.caller(user), "c1"),
+        lambda: queries.nodes(view, world.caller(user), "c1"),
     )
     for ask in forbidden:
         with pytest.raises(Refused, match="NOT_PERMITTED"):

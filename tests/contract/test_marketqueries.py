@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hpcbridge.contract import marketqueries, requestqueries
+from hpcbridge.contract import marketqueries, queries, requestqueries
 from hpcbridge.contract.market import (
     for_provider,
     offer_key,
@@ -37,7 +37,7 @@ from hpcbridge.model.market import (
 )
 from hpcbridge.model.transactions import JobWatch
 from hpcbridge.wire.convert import decode, encode
-from tests.fold_world import Party, World
+from tests.fold_world import Party, World, job, job_changes
 
 LINE = StatementLine(ordinal=1, kind=LineKind.DEPOSIT, index=7, at=8, amount=90)
 
@@ -112,6 +112,20 @@ def test_a_rental_for_the_eyes_of_each(world: World, parties: dict[str, Party]) 
                 ask(world.state, world.caller(parties[name]), "l7")
     assert decode(Rental, encode(rental())) == rental()
     assert decode(Rental, encode(shown)) == shown
+
+
+def test_a_user_sees_the_jobs_of_its_rentals_and_no_others(world: World, parties: dict[str, Party]) -> None:
+    put(world, rental(), rental(8, RentalState.ENDED))
+    mine, earlier = rental().username, rental(8).username
+    world.must(parties["siteone"], job_changes(job("1", owner=mine), job("2", owner="ann"), job("3", owner=earlier), job("4", owner=None)))
+    ann, view = world.caller(parties["ann"]), world.state
+    assert [found.job_id for found in queries.jobs(view, ann, "c1").jobs] == ["1", "3"]
+    assert queries.job(view, ann, "c1", "1").owner == mine
+    assert len(queries.jobs(view, world.caller(parties["aud"]), "c1").jobs) == 4
+    assert len(queries.jobs(view, world.caller(parties["siteone"]), "c1").jobs) == 4
+    for name, cluster, job_id in (("ann", "c1", "2"), ("ann", "c1", "4"), ("ann", "c2", "1"), ("bob", "c1", "1"), ("sitetwo", "c1", "1")):
+        with pytest.raises(Refused, match="NOT_FOUND"):
+            queries.job(view, world.caller(parties[name]), cluster, job_id)
 
 
 def test_lists_of_rentals(world: World, parties: dict[str, Party]) -> None:
