@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hpcbridge.contract.capacity import all_held
 from hpcbridge.contract.market import offer_name
@@ -17,11 +18,10 @@ from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, match
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.queueoffers import price_version
 from hpcbridge.contract.quotes import Quote, Terms, best_preference, offered_queues, place_of, quotes_of
-from hpcbridge.contract.records import StoredCluster, StoredOffer, decode_stored
+from hpcbridge.contract.records import StoredCluster, StoredMember, StoredOffer, Word, decode_stored
 from hpcbridge.contract.seed import blind_rank, market_seed
-from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import StateView, scan_all
-from hpcbridge.contract.supply import supply_of
+from hpcbridge.contract.supply import REMEMBERED, supply_of
 from hpcbridge.model.clusters import Program, Vetting
 from hpcbridge.model.market import Offer, RequestRecord, Requirement, WhyNot
 from hpcbridge.model.quantities import Instant
@@ -44,8 +44,14 @@ def make_listing(view: StateView, member: str, record: RequestRecord) -> Listing
     matching = match(record.asked, clusters_of(view), member=member, at=at, heard_within_ms=parameter(view, "heard_within_ms"))
     seed = market_seed(view)
 
+    ranks: dict[str, bytes] = {}
+
     def rank(each: Fit | LeftOut) -> bytes:
-        return blind_rank(seed, record.request, each.cluster.name)
+        name = each.cluster.name
+        found = ranks.get(name)
+        if found is None:
+            found = ranks[name] = blind_rank(seed, record.request, name)
+        return found
 
     fits, beyond = _best(view, sorted(matching.fits, key=rank), record)
     quoted = [(fit, quotes) for fit, quotes in sorted(fits, key=lambda each: rank(each[0])) if quotes]
@@ -63,7 +69,7 @@ def clusters_of(view: StateView) -> Iterator[Cluster]:
     held = all_held(view)
     approved: dict[str, bool] = {}
     for key, data in scan_all(view, "cluster/"):
-        name, stored = key.removeprefix("cluster/"), decode_stored(StoredCluster, data)
+        name, stored = key.removeprefix("cluster/"), _stored(StoredCluster, data)
         registration, heard = view.get(f"registration/{name}"), view.get(f"heard/{name}")
         if registration is None:
             continue
@@ -80,8 +86,14 @@ def clusters_of(view: StateView) -> Iterator[Cluster]:
 
 
 def _takes_part(view: StateView, provider: str) -> bool:
-    member = stored_member(view, provider)
+    data = view.get(f"member/{provider}")
+    member = None if data is None else _stored(StoredMember, data)
     return member is not None and not member.revoked and member.vetting is Vetting.APPROVED
+
+
+@lru_cache(maxsize=2 * REMEMBERED)
+def _stored(kind: type[Word], data: bytes) -> Word:
+    return decode_stored(kind, data)
 
 
 def _best(view: StateView, fits: list[Fit], record: RequestRecord) -> tuple[list[tuple[Fit, tuple[Quote, ...]]], list[LeftOut]]:
@@ -95,7 +107,8 @@ def _best(view: StateView, fits: list[Fit], record: RequestRecord) -> tuple[list
     beyond: list[LeftOut] = []
     if len(fits) > most:
         best = sorted(fits, key=lambda fit: best_preference(fit, record.asked, place, terms=terms))
-        beyond = [LeftOut(fit.cluster, Failure(Requirement.LISTED, most, len(fits))) for fit in best[most:]]
+        failure = Failure(Requirement.LISTED, most, len(fits))
+        beyond = [LeftOut(fit.cluster, failure) for fit in best[most:]]
         fits = best[:most]
     return [(fit, quotes_of(fit, record.asked, place, terms=terms)) for fit in fits], beyond
 

@@ -70,11 +70,10 @@ def match(request: Request, clusters: Iterable[Cluster], *, member: str, at: Ins
     for cluster in clusters:
         failure = _standing_fault(cluster, member, at=at, heard_within_ms=heard_within_ms)
         if failure is None:
-            lots = tuple(lot for lot in cluster.supply.lots if lot_fault(lot, request) is None)
+            lots, failure = _look_at(cluster.supply.lots, request)
             if lots:
-                fits.append(Fit(cluster, lots, missing_programs(cluster.supply, request)))
+                fits.append(Fit(cluster, tuple(lots), missing_programs(cluster.supply, request)))
                 continue
-            failure = _nearest(cluster.supply.lots, request)
         left_out.append(LeftOut(cluster, failure))
     return _with_programs(request, fits, left_out)
 
@@ -120,12 +119,23 @@ def _standing_fault(cluster: Cluster, member: str, *, at: Instant, heard_within_
     return None
 
 
-def _nearest(lots: tuple[Lot, ...], request: Request) -> Failure:
-    """Of queues that all fail, the failure of the one that came farthest and, there, nearest."""
-    failures = [failure for lot in lots if (failure := lot_fault(lot, request)) is not None]
-    if not failures:
-        return Failure(Requirement.OPEN, 1, 0)
-    return max(failures, key=lambda failure: (_RANK[failure.requirement], -1 if failure.found is None else failure.found))
+def _look_at(lots: Iterable[Lot], request: Request) -> tuple[list[Lot], Failure]:
+    """The queues that fit; and of those that fail the failure of the one that came farthest and, there, nearest."""
+    fitting: list[Lot] = []
+    told: Failure | None = None
+    for lot in lots:
+        failure = lot_fault(lot, request)
+        if failure is None:
+            fitting.append(lot)
+        elif told is None or _is_nearer(failure, told):
+            told = failure
+    return fitting, told or _NO_QUEUE
+
+
+def _is_nearer(failure: Failure, other: Failure) -> bool:
+    if failure.requirement is other.requirement:
+        return other.found is None or (failure.found is not None and failure.found > other.found)
+    return _RANK[failure.requirement] > _RANK[other.requirement]
 
 
 def _with_programs(request: Request, fits: list[Fit], left_out: list[LeftOut]) -> Matching:
@@ -149,4 +159,5 @@ def _is_installed(supply: Supply, program: Program) -> bool:
     return (versioned(program) if program.version else program.name) in supply.programs
 
 
+_NO_QUEUE = Failure(Requirement.OPEN, 1, 0)
 _RANK: Mapping[Requirement, int] = {requirement: rank for rank, requirement in enumerate(Requirement)}

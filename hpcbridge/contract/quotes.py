@@ -27,6 +27,8 @@ Preference = tuple[int, int]
 """Lower is better: quarters of an hour to wait (unknown last), price of an hour."""
 _NEVER = 1 << 62
 _LAST = (1 << 63, 0)
+_FREE_NOW = (0, WaitRule.FREE_NOW)
+_UNKNOWN = (None, WaitRule.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def best_preference(fit: Fit, request: Request, place: Place | None, *, terms: T
         elif best[0] == 0:
             continue  # no sooner, no cheaper
         cores_free, gpus_free = _less(lot, held) if held else (lot.cores_free, lot.gpus_free)
-        best = min(best, preference(expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)[0], per_hour))
+        found = preference(expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)[0], per_hour)
+        best = min(best, found)
     return best
 
 
@@ -102,18 +105,19 @@ def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_fr
     that runs is on average, and what is in use comes free evenly over the queue's limit of walltime, so (what must come free) × limit ÷
     (in use), rounded up. It is a figure from above: most jobs end before their limit.
     """
-    if cores_free is None or lot.jobs_queued is None or (request.gpus and gpus_free is None):
-        return None, WaitRule.UNKNOWN
-    if lot.jobs_queued == 0 and cores_free >= request.cores and (gpus_free or 0) >= request.gpus:
-        return 0, WaitRule.FREE_NOW
+    queued = lot.jobs_queued
+    if cores_free is None or queued is None or (request.gpus and gpus_free is None):
+        return _UNKNOWN
+    if queued == 0 and cores_free >= request.cores and (gpus_free or 0) >= request.gpus:
+        return _FREE_NOW
     limit = lot.max_walltime_seconds
-    if limit is None or (lot.jobs_queued and not lot.jobs_running):
-        return None, WaitRule.UNKNOWN
+    if limit is None or (queued and not lot.jobs_running):
+        return _UNKNOWN
     waits = [_turnover(lot, limit, request.cores, free=cores_free, used=lot.cores_used)]
     if request.gpus:
         waits.append(_turnover(lot, limit, request.gpus, free=gpus_free or 0, used=lot.gpus_used))
     known = [wait for wait in waits if wait is not None]
-    return (max(known), WaitRule.QUEUE_AHEAD) if len(known) == len(waits) else (None, WaitRule.UNKNOWN)
+    return (max(known), WaitRule.QUEUE_AHEAD) if len(known) == len(waits) else _UNKNOWN
 
 
 def preference(wait_seconds: int | None, per_hour: int) -> Preference:
