@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -104,3 +105,9 @@ def test_the_worked_example_of_the_documentation() -> None:
     assert (distance, bp, weighed.cpu_core_per_hour, weighed.gpu_core_per_hour) == (582_165, 600, 21_200, 954_000)
     assert (per_hour, held) == (2_586_400, 37_244_160)
     assert (charge(21_200, 32 * 5003), charge(954_000, 2 * 5003)) == (942_787, 2_651_590)
+
+
+def test_the_documentation_says_these_figures() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "market.md").read_text()
+    for figure in (582_165, 21_200, 954_000, 2_586_400, 37_244_160, 942_787, 2_651_590):
+        assert f"{figure:,}" in text
