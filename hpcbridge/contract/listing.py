@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hpcbridge.contract.capacity import all_held
+from hpcbridge.contract.capacity import Held, all_held, cluster_held
 from hpcbridge.contract.market import offer_name
 from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, match
 from hpcbridge.contract.parameters import parameter
@@ -26,7 +26,7 @@ from hpcbridge.model.clusters import Program, Vetting
 from hpcbridge.model.market import Offer, RequestRecord, Requirement, WhyNot
 from hpcbridge.model.quantities import Instant
 
-_NOTHING_HELD: Mapping[str, tuple[int, int]] = {}
+_NOTHING_HELD: Mapping[str, Held] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +70,34 @@ def clusters_of(view: StateView) -> Iterator[Cluster]:
     approved: dict[str, bool] = {}
     for key, data in scan_all(view, "cluster/"):
         name, stored = key.removeprefix("cluster/"), _stored(StoredCluster, data)
-        registration, heard = view.get(f"registration/{name}"), view.get(f"heard/{name}")
-        if registration is None:
-            continue
         if stored.provider not in approved:
             approved[stored.provider] = _takes_part(view, stored.provider)
-        yield Cluster(
-            name=name,
-            provider=stored.provider,
-            supply=supply_of(registration, view.get(f"clusterstate/{name}")),
-            approved=stored.vetting is Vetting.APPROVED and approved[stored.provider],
-            heard_at=None if heard is None else int.from_bytes(heard, "big"),
-            held=held.get(name, _NOTHING_HELD),
-        )
+        found = _cluster(view, name, stored, held.get(name, _NOTHING_HELD), provider_approved=approved[stored.provider])
+        if found is not None:
+            yield found
+
+
+def cluster_now(view: StateView, name: str) -> Cluster | None:
+    """One cluster as it stands, for a rental that must know it again; None if it is not registered."""
+    data = view.get(f"cluster/{name}")
+    if data is None:
+        return None
+    stored = _stored(StoredCluster, data)
+    return _cluster(view, name, stored, cluster_held(view, name), provider_approved=_takes_part(view, stored.provider))
+
+
+def _cluster(view: StateView, name: str, stored: StoredCluster, held: Mapping[str, Held], *, provider_approved: bool) -> Cluster | None:
+    registration, heard = view.get(f"registration/{name}"), view.get(f"heard/{name}")
+    if registration is None:
+        return None
+    return Cluster(
+        name,
+        stored.provider,
+        supply_of(registration, view.get(f"clusterstate/{name}")),
+        stored.vetting is Vetting.APPROVED and provider_approved,
+        None if heard is None else int.from_bytes(heard, "big"),
+        held,
+    )
 
 
 def _takes_part(view: StateView, provider: str) -> bool:

@@ -76,7 +76,7 @@ def quotes_of(fit: Fit, request: Request, place: Place | None, *, terms: Terms) 
         amount = None if seconds is None else deposit(per_hour, seconds, permille=terms.deposit_permille)
         if amount is None and seconds is not None:
             continue
-        cores_free, gpus_free = _less(lot, held) if held else (lot.cores_free, lot.gpus_free)
+        cores_free, gpus_free = free_of(lot, held) if held else (lot.cores_free, lot.gpus_free)
         wait, rule = expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)
         quotes.append(Quote(lot, rates, per_hour, amount, cores_free, gpus_free, wait, rule))
     return tuple(quotes)
@@ -92,10 +92,19 @@ def best_preference(fit: Fit, request: Request, place: Place | None, *, terms: T
             per_hour = price_per_hour(weigh_rates(asked, points), cores=request.cores, gpus=request.gpus)
         elif best[0] == 0:
             continue  # no sooner, no cheaper
-        cores_free, gpus_free = _less(lot, held) if held else (lot.cores_free, lot.gpus_free)
+        cores_free, gpus_free = free_of(lot, held) if held else (lot.cores_free, lot.gpus_free)
         found = preference(expected_wait(lot, request, cores_free=cores_free, gpus_free=gpus_free)[0], per_hour)
         best = min(best, found)
     return best
+
+
+def free_of(lot: Lot, held: Mapping[str, tuple[int, int]]) -> tuple[int | None, int | None]:
+    """Free cores and GPUs without what open rentals hold of the queue; None for what is not known."""
+    cores, gpus = held.get(lot.name, (0, 0))
+    return (
+        None if lot.cores_free is None else max(0, lot.cores_free - cores),
+        None if lot.gpus_free is None else max(0, lot.gpus_free - gpus),
+    )
 
 
 def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_free: int | None) -> tuple[int | None, WaitRule]:
@@ -147,15 +156,6 @@ def _points(fit: Fit, place: Place | None, terms: Terms) -> int:
     there = fit.cluster.supply.place
     metres = None if place is None or there is None else metres_between(place, there)
     return surcharge(metres, per_step=terms.surcharge_bp_per_100km, cap=terms.surcharge_cap_bp)
-
-
-def _less(lot: Lot, held: Mapping[str, tuple[int, int]]) -> tuple[int | None, int | None]:
-    """Free cores and GPUs without what open rentals hold."""
-    cores, gpus = held.get(lot.name, (0, 0))
-    return (
-        None if lot.cores_free is None else max(0, lot.cores_free - cores),
-        None if lot.gpus_free is None else max(0, lot.gpus_free - gpus),
-    )
 
 
 def _turnover(lot: Lot, limit: int, asked: int, *, free: int, used: int | None) -> int | None:

@@ -40,6 +40,7 @@ from tests.benchmarks.figures import Figure, milliseconds
 from tests.ledger_filling import next_group
 
 CLUSTERS = 1_000
+FEW = 10
 QUEUES = 3
 NODES = 16
 PROGRAMS = 20
@@ -60,18 +61,23 @@ def measure(directory: Path, *, quick: bool) -> Iterator[Figure]:
         for what, request in (("all fit", everywhere), ("a quarter has the programs", some), ("none is large enough", nowhere)):
             yield network.listings(f"offers over {CLUSTERS:,} clusters, {what}", request, rounds)
         yield network.transactions(f"a request over {CLUSTERS:,} clusters, applied and stored", everywhere, rounds)
+    with Store.open(directory / "small.db", create=True) as store:
+        few = Network(store, clusters=FEW)
+        yield few.transactions(f"a request over {FEW} clusters, applied and stored", everywhere, 10 * rounds, aim=5)
 
 
 class Network:
     """A store with as many approved clusters, each with its own provider, and one user."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clusters: int = CLUSTERS) -> None:
         self._store = store
+        self._clusters = clusters
         self._tree = Tree(store)
         self._at = START_AT
         self._round = 0
         writes: dict[str, bytes] = {"contract/version": CONTRACT_VERSION.to_bytes(8, "big"), "member/alice": member(Role.USER)}
-        for number in range(CLUSTERS):
+        writes["parameter/requests_per_day"] = (1_000_000).to_bytes(8, "big")
+        for number in range(clusters):
             writes |= registered(number) | self._state(number)
         self._write(writes)
 
@@ -93,7 +99,7 @@ class Network:
         figure = milliseconds(name, seconds, aim=20)
         return dataclasses.replace(figure, detail=f"{len(listing.offers)} offers, {len(listing.why_nots)} reasons; {figure.detail}")
 
-    def transactions(self, name: str, request: Request, rounds: int) -> Figure:
+    def transactions(self, name: str, request: Request, rounds: int, *, aim: float | None = None) -> Figure:
         """The whole of it: apply, and the group that stores what it wrote."""
         seconds: list[float] = []
         for _ in range(rounds):
@@ -105,7 +111,7 @@ class Network:
                 raise RuntimeError(f"the request was refused: {effects.reasons}")
             self._write(dict(effects.writes))
             seconds.append(time.perf_counter() - start)
-        return milliseconds(name, seconds)
+        return milliseconds(name, seconds, aim=aim)
 
     def _listing(self, request: Request) -> tuple[float, Listing]:
         index = self._tree.size
@@ -120,10 +126,10 @@ class Network:
         """A second passes."""
         self._at += 1000
         self._round += 1
-        each = CLUSTERS // 60
+        each = 1 + self._clusters // 60
         writes: dict[str, bytes] = {}
         for number in range(self._round * each, (self._round + 1) * each):
-            writes |= self._state(number % CLUSTERS)
+            writes |= self._state(number % self._clusters)
         self._write(writes)
 
     def _state(self, number: int) -> dict[str, bytes]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hpcbridge.contract import requestqueries
 from hpcbridge.contract.capacity import give_capacity, held_of, take_capacity
 from hpcbridge.contract.demand import MAX_PROGRAMS, PERIOD_MS, count_missing, demand_of
 from hpcbridge.contract.events import decode_event
+from hpcbridge.contract.listing import cluster_now, clusters_of
 from hpcbridge.contract.market import stored_offer
+from hpcbridge.contract.quotes import free_of
 from hpcbridge.contract.requests import KEPT_MS, request_fault
 from hpcbridge.contract.seed import blind_rank, market_seed
 from hpcbridge.contract.state import Draft, MemoryState
@@ -21,7 +24,7 @@ from hpcbridge.fold import Applied
 from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration, Vetting
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.identities import Role
-from hpcbridge.model.market import Offer, Request, Requirement, WhyNot
+from hpcbridge.model.market import ContractActivation, Offer, Request, Requirement, WhyNot
 from hpcbridge.model.transactions import Decision, Parameters, Revocation
 from hpcbridge.wire.convert import encode
 from tests.contract.market_sites import HOUR, LIFE_MS, RATES, ask, offers_of, open_cluster, queue, tell_state, why_nots_of
@@ -208,6 +211,32 @@ def test_demand_is_bounded_and_ends() -> None:
     assert count(["p1"], PERIOD_MS)["p1"] == 4
     assert count(["new"], 2 * PERIOD_MS) == {"late": 1, "p1": 2, "new": 1}
     assert count(["new"], 9 * PERIOD_MS) == {"new": 1}
+
+
+def test_a_store_of_version_1_makes_offers_once_the_market_is_there(tmp_path: Path) -> None:
+    world = World(tmp_path, contract_version=1)
+    open_cluster(world, "c1", programs=(GROMACS,))
+    user = world.enrol("alice", Role.USER)
+    assert isinstance(world.send(user, Request(cores=1)), Applied)
+    assert [outcome.value for outcome in world.applied[-1].entry.outcomes] == ["UNKNOWN_TYPE"]
+    world.must(world.root, ContractActivation(version=2))
+    (offer,) = offers_of(world, user, ask(world, user, programs=(GROMACS,)))
+    stored = stored_offer(world.state, offer.offer)
+    assert stored is not None
+    assert (stored.cluster, stored.price_version) == ("c1", 0)
+
+
+def test_one_cluster_is_known_again_as_it_stands(world: World, user: Party) -> None:
+    open_cluster(world, "c1")
+    open_cluster(world, "c10")
+    draft = Draft(world.state)
+    take_capacity(draft, "c1", "batch", cores=60, gpus=0)
+    take_capacity(draft, "c10", "batch", cores=1, gpus=0)
+    assert [cluster_now(draft, name) for name in ("c1", "c10")] == list(clusters_of(draft))
+    assert cluster_now(draft, "c9") is None
+    found = cluster_now(draft, "c1")
+    assert found is not None
+    assert free_of(found.supply.lots[0], found.held) == (4, 0)
 
 
 def test_capacity_is_held_and_given_back_exactly() -> None:
