@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hpcbridge.contract.distance import Place, metres_between
 from hpcbridge.contract.matching import Fit
-from hpcbridge.contract.pricing import deposit, price_per_hour, surcharge, weigh_rates
+from hpcbridge.contract.pricing import deposit, price_per_hour, surcharge, weigh, weigh_rates
 from hpcbridge.contract.supply import Lot
 from hpcbridge.model.clusters import Rates
 from hpcbridge.model.market import Offer, OfferedQueue, Request, WaitRule
@@ -89,7 +89,9 @@ def best_preference(fit: Fit, request: Request, place: Place | None, *, terms: T
     for lot in fit.lots:
         if lot.rates is not asked and lot.rates is not None:
             asked = lot.rates
-            per_hour = price_per_hour(weigh_rates(asked, points), cores=request.cores, gpus=request.gpus)
+            per_hour = request.cores * weigh(asked.cpu_core_per_hour, points)
+            if request.gpus:
+                per_hour += request.gpus * weigh(asked.gpu_core_per_hour, points)
         elif best[0] == 0:
             continue  # no sooner, no cheaper
         cores_free, gpus_free = free_of(lot, held) if held else (lot.cores_free, lot.gpus_free)
@@ -122,11 +124,11 @@ def expected_wait(lot: Lot, request: Request, *, cores_free: int | None, gpus_fr
     limit = lot.max_walltime_seconds
     if limit is None or (queued and not lot.jobs_running):
         return _UNKNOWN
-    waits = [_turnover(lot, limit, request.cores, free=cores_free, used=lot.cores_used)]
-    if request.gpus:
-        waits.append(_turnover(lot, limit, request.gpus, free=gpus_free or 0, used=lot.gpus_used))
-    known = [wait for wait in waits if wait is not None]
-    return (max(known), WaitRule.QUEUE_AHEAD) if len(known) == len(waits) else _UNKNOWN
+    wait = _turnover(lot, limit, request.cores, free=cores_free, used=lot.cores_used)
+    if wait is not None and request.gpus:
+        other = _turnover(lot, limit, request.gpus, free=gpus_free or 0, used=lot.gpus_used)
+        wait = None if other is None else max(wait, other)
+    return _UNKNOWN if wait is None else (wait, WaitRule.QUEUE_AHEAD)
 
 
 def preference(wait_seconds: int | None, per_hour: int) -> Preference:
