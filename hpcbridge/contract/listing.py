@@ -146,6 +146,7 @@ def _offer(view: StateView, fit: Fit, quotes: Iterable[Quote], record: RequestRe
         provider=cluster.provider,
         queues=tuple(quote.lot.name for quote in quotes),
         price_version=price_version(view, cluster.name),
+        deposit_permille=parameter(view, "deposit_permille"),
     )
 
 

@@ -12,12 +12,16 @@ import dataclasses
 import re
 
 from hpcbridge.contract.records import StoredOffer, StoredRequest, StoredWhyNots, decode_word, encode_word
-from hpcbridge.contract.state import Draft, StateView, scan_all
-from hpcbridge.model.market import Rental, StatementLine, WhyNot
+from hpcbridge.contract.state import Draft, StateView, prefix_end, scan_all
+from hpcbridge.model.market import Rental, RentalEnd, RentalState, StatementLine, WhyNot
+from hpcbridge.model.quantities import Instant
 
 _REQUEST = re.compile(r"r(0|[1-9][0-9]{0,14})\Z")
 _OFFER = re.compile(r"(r(?:0|[1-9][0-9]{0,14}))-([1-9][0-9]{0,3})\Z")
 _RENTAL = re.compile(r"l(0|[1-9][0-9]{0,14})\Z")
+_RENTALS = "rental/"
+_OPEN = "openrental/"
+_DUE = "rentaldue/"
 
 
 def request_name(index: int) -> str:
@@ -64,7 +68,7 @@ def why_nots_key(request: str) -> str:
 
 def rental_key(rental: str) -> str:
     """`rental/<index>`, in order of entries."""
-    return f"rental/{_number(_RENTAL, rental)}"
+    return f"{_RENTALS}{_number(_RENTAL, rental)}"
 
 
 def statement_prefix(rental: str) -> str:
@@ -132,15 +136,60 @@ def for_provider(rental: Rental) -> Rental:
 
 
 def put_rental(draft: Draft, rental: Rental) -> None:
-    """Puts a rental on record; the lists of its user, provider and cluster and its username are written with the first word on it."""
+    """Puts a rental on record; the lists of its user, provider and cluster and its username are written with the first word on it.
+
+    One that has ended leaves the list of those that are open and is due no more.
+    """
     key = rental_key(rental.rental)
+    number = key.removeprefix(_RENTALS)
     if draft.get(key) is None:
-        number = key.removeprefix("rental/")
         draft.put(f"memberrental/{rental.member}/{number}", b"")
         draft.put(f"memberrental/{rental.provider}/{number}", b"")
         draft.put(f"clusterrental/{rental.cluster}/{number}", b"")
+        draft.put(f"{_OPEN}{rental.cluster}/{number}", b"")
         draft.put(f"username/{rental.username}", rental.rental.encode())
+    if rental.state is RentalState.ENDED:
+        draft.remove(f"{_OPEN}{rental.cluster}/{number}")
+        _clear_due(draft, number)
     draft.put(key, encode_word(rental))
+
+
+def open_rentals(view: StateView, cluster: str) -> list[str]:
+    """Names of a cluster's rentals that have not ended, in order of entries."""
+    prefix = f"{_OPEN}{cluster}/"
+    return [rental_name(int(key.removeprefix(prefix))) for key, _ in scan_all(view, prefix)]
+
+
+def set_due(draft: Draft, rental: Rental, due_at: Instant, *, end: RentalEnd) -> None:
+    """From now on the first tick at `due_at` or later ends the rental for this reason, and no other time counts any more.
+
+    Two things stand above that: what has ended is due no more, and a rental whose cluster has left is ended for that.
+    """
+    number = rental_key(rental.rental).removeprefix(_RENTALS)
+    before = due_of(draft, rental.rental)
+    if rental.state is RentalState.ENDED or (before is not None and before[1] is RentalEnd.CLUSTER_ENDED):
+        return
+    _clear_due(draft, number)
+    draft.put(f"{_DUE}{due_at:015d}/{number}", end.encode())
+    draft.put(f"rentaltime/{number}", due_at.to_bytes(8, "big") + end.encode())
+
+
+def due_of(view: StateView, rental: str) -> tuple[Instant, RentalEnd] | None:
+    """When a tick ends a rental, and for what; None for one that is not open."""
+    data = view.get(f"rentaltime/{_number(_RENTAL, rental)}")
+    return None if data is None else (int.from_bytes(data[:8], "big"), RentalEnd(data[8:].decode()))
+
+
+def due_rentals(view: StateView, at: Instant, *, limit: int) -> list[tuple[str, RentalEnd]]:
+    """Rentals whose time has come, longest overdue first, with the reason for which each ends."""
+    rows = view.scan(_DUE, f"{_DUE}{at + 1:015d}", limit)
+    return [(rental_name(int(key.rpartition("/")[2])), RentalEnd(end.decode())) for key, end in rows]
+
+
+def next_due_at(view: StateView) -> Instant | None:
+    """When the next rental is due; None if none is open."""
+    rows = view.scan(_DUE, prefix_end(_DUE), 1)
+    return int(rows[0][0].split("/")[1]) if rows else None
 
 
 def rental_of_username(view: StateView, username: str) -> str | None:
@@ -149,9 +198,23 @@ def rental_of_username(view: StateView, username: str) -> str | None:
     return None if data is None else data.decode()
 
 
+def tenant_rental(view: StateView, cluster: str, owner: str) -> Rental | None:
+    """The rental whose account on this cluster is `owner`, ended or not; None if the owner is no tenant there."""
+    name = rental_of_username(view, owner)
+    rental = None if name is None else stored_rental(view, name)
+    return rental if rental is not None and rental.cluster == cluster else None
+
+
 def statement_line(draft: Draft, rental: str, line: StatementLine) -> None:
     """Adds a line to a rental's statement; its ordinal counts from 1."""
     draft.put(f"{statement_prefix(rental)}{line.ordinal:06d}", encode_word(line))
+
+
+def _clear_due(draft: Draft, number: str) -> None:
+    before = draft.get(f"rentaltime/{number}")
+    if before is not None:
+        draft.remove(f"{_DUE}{int.from_bytes(before[:8], 'big'):015d}/{number}")
+        draft.remove(f"rentaltime/{number}")
 
 
 def _number(pattern: re.Pattern[str], name: str) -> str:

@@ -105,7 +105,8 @@ class StoredRequest:
 class StoredOffer:
     """`offer/<request>/<ordinal>`: what the user sees, and beside it what nobody is shown before renting.
 
-    `queues` are the names behind the labels of `offer.queues`, in their order; the rates there are final.
+    `queues` are the names behind the labels of `offer.queues`, in their order; the rates there are final, and so is the share that a
+    deposit is of the price.
     """
 
     offer: Offer
@@ -113,6 +114,7 @@ class StoredOffer:
     provider: str
     queues: tuple[str, ...]
     price_version: int
+    deposit_permille: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
