@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from hpcbridge.contract.records import StoredCluster, StoredDemand, decode_stored, encode_stored
 from hpcbridge.contract.state import Draft, StateView, scan_all
-from hpcbridge.contract.supply import Supply, supply_of, versioned
+from hpcbridge.contract.supply import Supply, registered_supply, versioned
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import ProgramDemand
 from hpcbridge.model.quantities import Instant
@@ -75,7 +75,7 @@ def _supplies_of(view: StateView, member: str) -> list[Supply]:
     for key, data in scan_all(view, "cluster/"):
         registration = view.get(f"registration/{key.removeprefix('cluster/')}")
         if registration is not None and decode_stored(StoredCluster, data).provider == member:
-            found.append(supply_of(registration, None))
+            found.append(registered_supply(registration))
     return found
 
 

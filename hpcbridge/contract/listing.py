@@ -93,7 +93,7 @@ def _cluster(view: StateView, name: str, stored: StoredCluster, held: Mapping[st
     return Cluster(
         name,
         stored.provider,
-        supply_of(registration, view.get(f"clusterstate/{name}")),
+        supply_of(name, registration, view.get(f"clusterstate/{name}")),
         stored.vetting is Vetting.APPROVED and provider_approved,
         None if heard is None else int.from_bytes(heard, "big"),
         held,

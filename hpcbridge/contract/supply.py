@@ -5,13 +5,12 @@
 A registered figure stands; where nothing is registered, what is observed stands in its place; what neither tells is unknown (None). No
 queue is offered with more than it has altogether, and a registered queue that is not observed is closed.
 
-A request reads all clusters, so what is read here is kept by its bytes, and the nouns are records that are quickly made.
+A request reads all clusters, so the last supply of each is kept beside its bytes, and the nouns are records that are quickly made.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -20,8 +19,8 @@ from hpcbridge.contract.records import decode_fields
 from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueOffer, Rates, Registration
 from hpcbridge.model.quantities import Instant
 
-REMEMBERED = 4096
-"""Clusters whose supply is remembered by the bytes it was made from; what is asked of many is asked again before they change."""
+REMEMBERED = 20_000
+"""Clusters whose last supply is remembered beside the bytes it was made from, which alone decide whether it still is theirs."""
 
 
 class Lot(msgspec.Struct, frozen=True, gc=False):
@@ -58,13 +57,26 @@ class Supply(msgspec.Struct, frozen=True):
     sampled_at: Instant | None
 
 
-@lru_cache(maxsize=REMEMBERED)
-def supply_of(registration: bytes, sample: bytes | None) -> Supply:
+def supply_of(cluster: str, registration: bytes, sample: bytes | None) -> Supply:
     """Supply from the bytes on record: `registration/<name>`, and `clusterstate/<name>` with its moment before it."""
-    registered = _registered(registration)
+    last = _LAST.get(cluster)
+    if last is not None and last.sample == sample and last.registration == registration:
+        return last.supply
+    kept = last.registered if last is not None and last.registration == registration else None
+    registered = kept or cast("Registration", decode_fields(Registration, registration))
     if sample is None:
-        return merge(registered, None, sampled_at=None)
-    return merge(registered, decode_fields(ClusterState, sample[8:]), sampled_at=int.from_bytes(sample[:8], "big"))
+        supply = merge(registered, None, sampled_at=None)
+    else:
+        supply = merge(registered, decode_fields(ClusterState, sample[8:]), sampled_at=int.from_bytes(sample[:8], "big"))
+    if last is None and len(_LAST) >= REMEMBERED:
+        _LAST.clear()
+    _LAST[cluster] = _Last(registration, registered, sample, supply)
+    return supply
+
+
+def registered_supply(registration: bytes) -> Supply:
+    """What is registered alone."""
+    return merge(cast("Registration", decode_fields(Registration, registration)), None, sampled_at=None)
 
 
 def merge(registered: Registration, state: ClusterState | None, *, sampled_at: Instant | None) -> Supply:
@@ -90,11 +102,6 @@ def merge(registered: Registration, state: ClusterState | None, *, sampled_at: I
 def versioned(program: Program) -> str:
     """A program with its version as one text, which is no program's name."""
     return f"{program.name}\n{program.version}"
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _registered(data: bytes) -> Registration:
-    return cast("Registration", decode_fields(Registration, data))
 
 
 def _lot(queue: Queue, rates: Rates | None, *, answers: bool, offer: QueueOffer | None = None) -> Lot:
@@ -146,3 +153,18 @@ def _free(available: int | None, total: int | None, used: int | None) -> int | N
     if available is not None or total is None or used is None:
         return available
     return max(0, total - used)
+
+
+class _Last(NamedTuple):
+    registration: bytes
+    registered: Registration
+    sample: bytes | None
+    supply: Supply
+
+
+_LAST: dict[str, _Last] = {}
+
+
+def forget_supplies() -> None:
+    """As after a start."""
+    _LAST.clear()

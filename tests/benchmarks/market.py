@@ -16,7 +16,7 @@ from typing import Any
 from hpcbridge import contract
 from hpcbridge.contract.listing import Listing, make_listing
 from hpcbridge.contract.records import StoredCluster, StoredMember, encode_stored, encode_word
-from hpcbridge.contract.supply import supply_of
+from hpcbridge.contract.supply import forget_supplies
 from hpcbridge.contract.versions import CONTRACT_VERSION
 from hpcbridge.fold import WorkingState
 from hpcbridge.ledger.store import Store
@@ -85,7 +85,7 @@ class Network:
         """What nothing is remembered for: the first request after a start."""
         seconds = []
         for _ in range(3):
-            supply_of.cache_clear()
+            forget_supplies()
             seconds.append(self._listing(request)[0])
         return milliseconds(f"offers over {CLUSTERS:,} clusters, the first time after a start", seconds)
 

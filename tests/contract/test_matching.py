@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcbridge.contract.matching import Cluster, Failure, Matching, match
-from hpcbridge.contract.supply import merge, versioned
-from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
+from hpcbridge.contract.records import encode_word
+from hpcbridge.contract.supply import merge, supply_of, versioned
+from hpcbridge.model.clusters import ClusterState, Program, QueueOffer, Rates, Registration
 from hpcbridge.model.market import Request, Requirement
 from tests.contract.market_sites import HOUR, RATES, cluster, queue
 from tests.fold_world import START_AT
@@ -211,3 +212,18 @@ def test_any_mixture_as_the_paper_would_have_it(request: Request, some: list[Clu
         requirement, needed, known = out.failure
         assert known is None or needed is None or known < needed
         assert (requirement is Requirement.PROGRAMS) is (out.cluster in spec)
+
+
+def test_what_is_remembered_of_a_cluster_is_never_anothers() -> None:
+    """The bytes decide, not the name: a rate, a sample and both may change and come back, also in another ledger of this process."""
+    dear = Rates(cpu_core_per_hour=9, gpu_core_per_hour=9)
+    bodies = [encode_word(Registration(cluster="c1", login_address="x", rates=rates)) for rates in (RATES, dear)]
+    states = [encode_word(ClusterState(cluster="c1", observed_at=1, queues=(queue(max_cores=cores),))) for cores in (4, 8)]
+    samples = [None, *((moment).to_bytes(8, "big") + state for moment, state in ((1, states[0]), (2, states[1])))]
+    for _ in range(2):
+        for body, rates in zip(bodies, (RATES, dear), strict=True):
+            for sample, cores in zip(samples, (None, 4, 8), strict=True):
+                lots = supply_of("c1", body, sample).lots
+                assert [(lot.max_cores, lot.rates and lot.rates.cpu_core_per_hour) for lot in lots] == (
+                    [] if cores is None else [(cores, rates.cpu_core_per_hour)]
+                )
