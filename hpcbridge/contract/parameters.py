@@ -31,6 +31,7 @@ class Parameter:
 
 PARAMETERS: Mapping[str, Parameter] = {
     "certificate_life_ms": Parameter(DAY_MS, 1000, 366 * DAY_MS),
+    "correction_ms": Parameter(60 * DAY_MS, 0, 3660 * DAY_MS, MARKET),
     "deposit_permille": Parameter(300, 0, 1000, MARKET),
     "epochs_per_day": Parameter(3, 0, 1000),
     "heard_within_ms": Parameter(600_000, 60_000, 30 * DAY_MS, MARKET),

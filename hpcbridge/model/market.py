@@ -327,7 +327,7 @@ class LineKind(StrEnum):
     REFUND = "REFUND"
     """What is left of the deposit, back to the user."""
     CORRECTION = "CORRECTION"
-    """After settlement a job turned out otherwise: charged, or paid back if negative."""
+    """A job turned out otherwise than its line said, or was told after settlement: charged, or paid back if negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
