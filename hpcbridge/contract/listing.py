@@ -8,7 +8,7 @@ which number follows from the market's seed alone, and offers and reasons are nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,8 +57,10 @@ def make_listing(view: StateView, member: str, record: RequestRecord) -> Listing
     quoted = [(fit, quotes) for fit, quotes in sorted(fits, key=lambda each: rank(each[0])) if quotes]
     beyond += [LeftOut(fit.cluster, Failure(Requirement.PRICED, None, None)) for fit, quotes in fits if not quotes]
     left_out = sorted((*matching.left_out, *beyond), key=rank)
+    permille = parameter(view, "deposit_permille")
+    numbered = enumerate(quoted, start=1)
     return Listing(
-        offers=tuple(_offer(view, fit, quotes, record, ordinal=number) for number, (fit, quotes) in enumerate(quoted, start=1)),
+        offers=tuple(_offer(view, fit, quotes, record, ordinal=number, permille=permille) for number, (fit, quotes) in numbered),
         why_nots=tuple(_why_not(each, number) for number, each in enumerate(left_out, start=1)),
         missing=matching.missing,
     )
@@ -128,8 +130,8 @@ def _best(view: StateView, fits: list[Fit], record: RequestRecord) -> tuple[list
     return [(fit, quotes_of(fit, record.asked, place, terms=terms)) for fit in fits], beyond
 
 
-def _offer(view: StateView, fit: Fit, quotes: Iterable[Quote], record: RequestRecord, *, ordinal: int) -> StoredOffer:
-    cluster, quotes = fit.cluster, tuple(quotes)
+def _offer(view: StateView, fit: Fit, quotes: tuple[Quote, ...], record: RequestRecord, *, ordinal: int, permille: int) -> StoredOffer:
+    cluster = fit.cluster
     offer = Offer(
         offer=offer_name(record.request, ordinal),
         request=record.request,
@@ -146,7 +148,7 @@ def _offer(view: StateView, fit: Fit, quotes: Iterable[Quote], record: RequestRe
         provider=cluster.provider,
         queues=tuple(quote.lot.name for quote in quotes),
         price_version=price_version(view, cluster.name),
-        deposit_permille=parameter(view, "deposit_permille"),
+        deposit_permille=permille,
     )
 
 
