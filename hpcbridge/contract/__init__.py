@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcbridge.contract import accounts, clusters, epochs, jobs, members, parameters, rentals, requests, versions, vetting
+from hpcbridge.contract import accounts, clusters, epochs, jobs, members, parameters, rentals, requests, ticks, versions, vetting
 from hpcbridge.contract.access import check_permitted
 from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft, Effects, StateView
@@ -30,7 +30,7 @@ Function = Callable[[Draft, Caller, Any, Instant], clusters.Outcomes | None]
 
 FUNCTIONS: Mapping[PayloadType, Function] = {
     PayloadType.EPOCH_START: epochs.start_epoch,
-    PayloadType.TICK: jobs.tick,
+    PayloadType.TICK: ticks.tick,
     PayloadType.TOKEN: members.allow_enrolment,
     PayloadType.ENROLMENT: members.enrol,
     PayloadType.RENEWAL: members.renew,

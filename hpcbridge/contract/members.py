@@ -117,7 +117,7 @@ def renew(draft: Draft, _caller: Caller, body: Renewal, at: Instant) -> None:
     draft.put(f"installation/{facts.submitter}", encode_stored(renewed))
 
 
-def revoke(draft: Draft, caller: Caller, body: Revocation, _at: Instant) -> None:
+def revoke(draft: Draft, caller: Caller, body: Revocation, at: Instant) -> None:
     """Ends a member with all its keys, or one installation. A member's end is for good; its clusters are suspended."""
     if len(body.reason) > _MAX_TEXT:
         raise Refused(EntryOutcome.MALFORMED, f"the reason is longer than {_MAX_TEXT} characters")
@@ -138,7 +138,7 @@ def revoke(draft: Draft, caller: Caller, body: Revocation, _at: Instant) -> None
             role=member.role, vetting=member.vetting, revoked=True, attributes=member.attributes, enrolled_at=member.enrolled_at
         )
         draft.put(f"member/{body.member}", encode_stored(ended))
-        suspend_clusters_of(draft, body.member)
+        suspend_clusters_of(draft, body.member, at)
     subject = body.member if body.installation is None else f"{body.member}/{body.installation}"
     draft.tell(EventType.MEMBER_REVOKED, body.member, subject=subject, body=encode_word(body))
 

@@ -139,7 +139,8 @@ def _best(view: StateView, member: str, order: RentalOrder, *, wanted: Request, 
 
 
 def _preferred(view: StateView, order: RentalOrder) -> Iterator[tuple[StoredOffer, OfferedQueue]]:
-    stored = {offer.offer.offer: offer for offer in [decode_word(StoredOffer, data) for _, data in scan_all(view, offer_prefix(order.request))]}
+    offers = [decode_word(StoredOffer, data) for _, data in scan_all(view, offer_prefix(order.request))]
+    stored = {offer.offer.offer: offer for offer in offers}
     rows = by_preference([offer.offer for offer in stored.values()], cores=order.cores, gpus=order.gpus)
     return ((stored[offer.offer], shown) for offer, shown in rows[:MOST_TRIED])
 

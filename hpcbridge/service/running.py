@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hpcbridge.config import LedgerConfig
-from hpcbridge.contract.jobs import next_deadline
+from hpcbridge.contract.ticks import next_deadline
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
 from hpcbridge.ledger.checks import verify_range
 from hpcbridge.ledger.engines import ENGINES
