@@ -95,14 +95,11 @@ def report_account(draft: Draft, _caller: Caller, body: AccountReport, at: Insta
 
 
 def end_due(draft: Draft, at: Instant) -> None:
-    """Ends the rentals whose time has come. One that was to be used by now, and was, is due again when its longest time is over."""
+    """Ends the rentals whose time has come, each for the reason for which it is due; its jobs moved that time as they came and ended."""
     for name, end in due_rentals(draft, at, limit=MAX_ENDED_AT_ONCE):
         rental = stored_rental(draft, name)
         if rental is None:
             raise IntegrityError(f"entry {draft.index}: rental {name} is due and not on record")
-        if end is RentalEnd.EXPIRED and rental.state is RentalState.USED:
-            set_due(draft, rental, rental.latest_at, end=RentalEnd.OVERDUE)
-            continue
         settle(draft, rental, end=end, at=at)
 
 
@@ -136,7 +133,7 @@ def _check_step(rental: Rental, state: AccountState) -> None:
     elif ended:
         legal, why = False, f"it has ended: {rental.end}"
     else:
-        legal = rental.account is None and (state is AccountState.READY or rental.state is RentalState.GRANTED)
+        legal = state is AccountState.READY or rental.state is RentalState.GRANTED
         why = "a job of it was seen" if rental.account is None else f"its account is {rental.account}"
     if not legal:
         raise Refused(EntryOutcome.ILLEGAL_TRANSITION, f"the account of rental {rental.rental} cannot become {state}: {why}")

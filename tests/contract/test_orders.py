@@ -335,6 +335,16 @@ def test_the_best_skips_what_the_order_does_not_fit(world: World, alice: Party) 
     assert granted(world, alice, best(ask(world, alice), walltime_seconds=HOUR)).cluster == "short"
 
 
+def test_where_none_can_be_rented_the_best_says_why(world: World, alice: Party) -> None:
+    cheap = Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)
+    first = open_cluster(world, "c1", None, rates=cheap)
+    open_cluster(world, "c2")
+    record = ask(world, alice)
+    world.must(world.root, Decision(name="c2", vetting=Vetting.SUSPENDED, note=""))
+    tell_state(world, first, "c1", dataclasses.replace(queue(cluster="c1"), open=False))
+    refused(world, alice, best(record), "CLOSED", "can be rented; the best: q1 of r")
+
+
 def test_the_best_looks_at_so_many_only(world: World, alice: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_cluster(world, "c1", None, rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0))
     open_cluster(world, "c2")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 import pytest
 
@@ -20,7 +19,6 @@ from hpcbridge.contract.market import (
     stored_rental,
     tenant_rental,
 )
-from hpcbridge.contract.state import MemoryState
 from hpcbridge.model.clusters import Rates, Registration
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import JobState
@@ -56,6 +54,7 @@ from tests.contract.rental_book import (
     told_to,
 )
 from tests.fold_world import DAY_MS, Party, World, job, job_changes
+from tests.test_fold_replay import replay
 
 
 def test_a_rental_takes_its_terms_from_the_offer(world: World, alice: Party, site: Party) -> None:
@@ -355,8 +354,7 @@ def test_words_on_accounts_that_make_no_sense(world: World, alice: Party, bob: P
 def test_a_replica_comes_to_the_same_bytes(world: World, alice: Party) -> None:
     site = blind_site(world)
     whole_life(world, alice, site)
-    state = MemoryState()
-    for applied in world.applied:
-        state.write(applied.writes)
-    digest = hashlib.sha256(repr(state.items()).encode()).hexdigest()
-    assert digest == hashlib.sha256(repr(world.state._state.items()).encode()).hexdigest()
+    leaves = [applied.leaf for applied in world.applied]
+    state, made = replay(leaves)
+    assert made == leaves
+    assert state.digest() == world.state.digest()
