@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +21,17 @@ from hpcbridge.contract.market import (
     stored_rental,
     tenant_rental,
 )
+from hpcbridge.contract.usernames import username_choice
 from hpcbridge.model.clusters import Rates, Registration
 from hpcbridge.model.entries import EventType
+from hpcbridge.model.identities import Role
 from hpcbridge.model.jobs import JobState
 from hpcbridge.model.market import (
     AccountReport,
     AccountState,
     Balance,
     Cancellation,
+    Credit,
     LineKind,
     Rental,
     RentalEnd,
@@ -47,6 +52,7 @@ from tests.contract.rental_book import (
     now,
     only_offer,
     order,
+    refusal,
     refused,
     rented,
     rented_on,
@@ -358,3 +364,31 @@ def test_a_replica_comes_to_the_same_bytes(world: World, alice: Party) -> None:
     state, made = replay(leaves)
     assert made == leaves
     assert state.digest() == world.state.digest()
+
+
+def test_the_worked_examples_of_the_page(world: World) -> None:
+    """docs/market.md, "Renting", "Usernames" and "Life of a rental"."""
+    chiang_mai: dict[str, Any] = {"latitude_microdegrees": 18_787_700, "longitude_microdegrees": 98_993_100}
+    bangkok: dict[str, Any] = {"latitude_microdegrees": 13_756_300, "longitude_microdegrees": 100_501_800}
+    figures = queue(cluster="c1", max_walltime_seconds=48 * HOUR, gpus_total=8, gpus_used=0, cores_used=88, cores_available=40)
+    site = open_cluster(world, "c1", None, figures, **chiang_mai)
+    users = [world.enrol(name, Role.USER) for name in ("first", "second")]
+    for user in users:
+        world.must(world.root, Credit(member=user.submitter.member, amount=50_000_000, reference="1"))
+    wanted: dict[str, Any] = {"cores": 32, "gpus": 2}
+    offer, same, other = (only_offer(world, user, **wanted, **bangkok) for user in (users[0], users[0], users[1]))
+    rental = granted(world, users[0], order(offer, **wanted))
+    assert (rental.deposit, balance_of(world.state, "first").balance) == (37_244_160, 12_755_840)
+    refused(world, users[1], order(other, **wanted), "NO_CAPACITY", "32 cores of q1")
+    assert "; 8 are now" in refusal(world, users[1], order(other, **wanted))[1]
+    (later,) = offers_of(world, users[1], ask(world, users[1], **wanted, **bangkok))
+    assert later.queues[0].cores_free == 8
+    assert later.queues[0].wait_seconds
+    tell_state(world, site, "c1", dataclasses.replace(figures, cores_used=0, cores_available=128))
+    refused(world, users[0], order(same, **wanted), "NO_CREDIT", "37244160 micro-units are needed, 12755840 are there")
+    new_year = rental.granted_at
+    assert rental.expires_at == new_year + 7 * DAY_MS
+    assert rental.latest_at == new_year + 9 * DAY_MS + HOUR * 1000
+    page = (Path(__file__).resolve().parents[2] / "docs" / "market.md").read_text()
+    for figure in ("37,244,160", "12,755,840", "10 January at 01:00", username_choice(b"\0" * 32, "l1", 0)):
+        assert figure in page
