@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -412,3 +414,74 @@ def test_an_end_twice_is_our_own_fault_and_stops() -> None:
     with pytest.raises(IntegrityError, match="again"):
         settle(Draft(book.state, index=99), rental, end=RentalEnd.EXPIRED, at=book.at)
     assert [line.kind for line in book.statement(rental.rental)] == [LineKind.DEPOSIT, LineKind.REFUND]
+
+
+def test_the_examples_of_the_documentation() -> None:
+    """docs/market.md, "Worked examples": the stories above, as their tests tell them."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "market.md").read_text()
+    section = page.partition("### Worked examples")[2].partition("###")[0]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in section.splitlines() if row.startswith("|")][2:]
+    for (story, lines, paid, missing), tell_story in zip(rows, STORIES, strict=True):
+        book = opened()
+        rental = tell_story(book)
+        found = " · ".join(f"{kind} {amount:,}".replace("-", "−") for kind, amount in amounts(book, rental))
+        assert (story, found) == (story, lines)
+        told = book.rental(rental.rental)
+        assert (f"{told.charged:,}", f"{told.not_covered:,}") == (paid, missing)
+
+
+def ended_story(*, outcome: Outcome, cancelled: bool = False) -> Callable[[Book], Rental]:
+    def story(book: Book) -> Rental:
+        rental = rented(book)
+        if cancelled:
+            observe(book, run(rental, state=Q), run(rental, state=JobState.FAILED, outcome=outcome))
+        else:
+            worked(book, rental, outcome=outcome)
+        wait(book, HOUR)
+        return rental
+
+    return story
+
+
+def two_jobs(book: Book) -> Rental:
+    rental = rented(book, extra_limit=100_000)
+    worked(book, rental, "1", hours=2)
+    worked(book, rental, "2", hours=2)
+    wait(book, HOUR)
+    return rental
+
+
+def lost_and_found(book: Book) -> Rental:
+    rental, begun = rented(book), book.at
+    lost(book, rental)
+    wait(book, HOUR)
+    later(book, DAY, run(rental, state=D, started_at=begun, ended_at=begun + HOUR))
+    return rental
+
+
+def filled_in(book: Book) -> Rental:
+    rental, begun = rented(book), book.at
+    told: dict[str, Any] = {"started_at": begun, "ended_at": begun + HOUR}
+    later(book, HOUR, run(rental, state=D, **told))
+    later(book, MINUTE, run(rental, state=D, **told, wall_seconds=1800))
+    wait(book, HOUR)
+    return rental
+
+
+def overdue(book: Book) -> Rental:
+    rental, begun = rented(book), book.at
+    observe(book, run(rental, started_at=begun))
+    wait(book, rental.latest_at - book.at)
+    later(book, HOUR, run(rental, state=D, started_at=begun, ended_at=begun + 2 * HOUR))
+    return rental
+
+
+STORIES = (
+    ended_story(outcome=Outcome.COMPLETED),
+    ended_story(outcome=Outcome.NODE_FAILED),
+    ended_story(outcome=Outcome.CANCELLED, cancelled=True),
+    two_jobs,
+    lost_and_found,
+    filled_in,
+    overdue,
+)
