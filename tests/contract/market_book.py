@@ -39,6 +39,7 @@ PARTIES = {
     "siteone": Role.PROVIDER,
     "sitetwo": Role.PROVIDER,
 }
+USERS = ("ann", "bob")
 CLUSTERS = {"c1": "siteone", "c2": "sitetwo"}
 
 
@@ -73,6 +74,10 @@ class Book:
             assert {key for key, _ in effects.writes} <= allowed, "what is refused changes nothing"
             assert not effects.events
         assert money_fault(self.state) == ""
+        for event in effects.events:
+            if event.audience in CLUSTERS.values():
+                told = event.body + event.subject.encode()
+                assert not any(name.encode() in told for name in USERS), "a provider learns no user's name"
         for key, _ in effects.writes:
             if key.startswith("rental/"):
                 self.check_rental(f"l{int(key.removeprefix('rental/'))}")
@@ -203,7 +208,7 @@ def opened(*, credit: int = 10_000_000, rates: Rates = RATES, **figures: Any) ->
         book.accepted(provider, Registration(cluster=name, login_address=f"login.{name}", rates=rates))
         book.accepted("root", Decision(name=name, vetting=Vetting.APPROVED, note=""))
         tell(book, name, **figures)
-    for name in ("ann", "bob"):
+    for name in USERS:
         book.accepted("root", Credit(member=name, amount=credit, reference="first"))
     return book
 
