@@ -72,16 +72,21 @@ def seconds_of(fields: Sequence[Any], previous: int, *, limit: int) -> int | Non
     The smaller one of what the scheduler counted and what lies between start and end, and never more than `limit`, the time since the
     rental began: no account, no job. A start after the end says nothing.
     """
-    wall, start, end = fields[WALL], fields[START], fields[END_AT]
+    wall, span = fields[WALL], span_of(fields)
     if fields[OUTCOME] == Outcome.LOST:
         return None
     if not wall and not _started(fields, previous):
         return 0
-    span = (end - start) // 1000 if start is not None and end is not None and end >= start else None
     known = [seconds for seconds in (wall, span) if seconds is not None]
     if wall is None and previous == QUEUE and fields[RESTARTS]:
         return None  # it waited for another run when last seen: start and end may be those of two runs
     return min(*known, limit) if known else None
+
+
+def span_of(fields: Sequence[Any]) -> int | None:
+    """Whole seconds from start to end; None if one is not known, or if the end came first."""
+    start, end = fields[START], fields[END_AT]
+    return (end - start) // 1000 if start is not None and end is not None and end >= start else None
 
 
 def _started(fields: Sequence[Any], previous: int) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 from hpcbridge.contract.capacity import give_capacity
 from hpcbridge.contract.jobrecords import ARRAY_PENDING, END, HEAD_BYTES, NO_PHASE, OWNER, RUN, STATE_CODES, decode_fields
 from hpcbridge.contract.market import put_rental, rental_key, set_due, tenant_rental
-from hpcbridge.contract.metering import CORES, GPUS, INCARNATION, JOB_ID, START, SUBMITTED, WALL, line_of
+from hpcbridge.contract.metering import CORES, GPUS, INCARNATION, JOB_ID, START, SUBMITTED, WALL, line_of, span_of
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.records import decode_stored, encode_stored, encode_word
 from hpcbridge.contract.settlement import add_line, charge_run, put_tally, tally_of, tell_both
@@ -184,8 +184,9 @@ class Tenants:
             if was <= rented < used:
                 self._notice(tenant, fields, excess, rented=rented, used=used)
         limit = rental.limit_seconds if rental.walltime_seconds is None else rental.walltime_seconds
-        if not now.overran and phase in (RUN, END) and (fields[WALL] or 0) > limit:
-            self._notice(tenant, fields, Excess.WALLTIME, rented=limit, used=fields[WALL])
+        seconds = (fields[WALL] if fields[WALL] is not None else span_of(fields)) or 0
+        if not now.overran and phase in (RUN, END) and seconds > limit:
+            self._notice(tenant, fields, Excess.WALLTIME, rented=limit, used=seconds)
             now = _replace(now, overran=True)
         return now
 

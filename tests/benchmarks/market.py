@@ -36,6 +36,7 @@ from hpcbridge.model.identities import Caller, Role, Submitter
 from hpcbridge.model.market import Request, RequestRecord
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.service.readers import ReadState
+from tests.benchmarks import usage
 from tests.benchmarks.figures import Figure, milliseconds
 from tests.ledger_filling import next_group
 
@@ -64,6 +65,7 @@ def measure(directory: Path, *, quick: bool) -> Iterator[Figure]:
     with Store.open(directory / "small.db", create=True) as store:
         few = Network(store, clusters=FEW)
         yield few.transactions(f"a request over {FEW} clusters, applied and stored", everywhere, 10 * rounds, aim=5)
+    yield from usage.measure(quick=quick)
 
 
 class Network:

@@ -203,18 +203,19 @@ def test_unknown_usage_is_charged_when_it_is_told() -> None:
     assert book.rental(rental.rental).held == DEPOSIT - PRICE // 2
 
 
-def lost(book: Book, rental: Rental) -> None:
+def lost(book: Book, rental: Rental) -> Effects:
     """A job that vanished while it ran, given up after a week."""
     observe(book, run(rental, started_at=book.at))
     later(book, MINUTE, run(rental, state=JobState.UNDETERMINED, reason="vanished", started_at=book.at - MINUTE))
-    wait(book, 7 * DAY)
+    return wait(book, 7 * DAY)
 
 
 def test_lost_costs_nothing_and_is_corrected_after_settlement_once() -> None:
     book = opened()
     rental = rented(book)
     begun = book.at
-    lost(book, rental)
+    given_up = [(event.type, event.audience) for event in lost(book, rental).events]
+    assert given_up == [("JOB_CHANGED", rental.provider), ("JOB_CHANGED", "ann")]
     assert book.rental(rental.rental).state is not RentalState.ENDED
     wait(book, HOUR)
     found = book.rental(rental.rental)
@@ -332,6 +333,8 @@ def test_more_than_rented_is_noticed_once_each_time() -> None:
     long = observe(book, run(rental, "1", gpus=1, wall_seconds=36_001))
     assert notices(long)[0] == ("ann", Excess.WALLTIME, 36_000, 36_001)
     assert notices(observe(book, run(rental, "1", D, wall_seconds=36_002))) == []
+    times: dict[str, Any] = {"started_at": book.at - 11 * HOUR, "ended_at": book.at}
+    assert notices(observe(book, run(rental, "7", D, **times)))[0][1:] == (Excess.WALLTIME, 36_000, 39_600)
     book.check_all()
 
 
