@@ -19,6 +19,7 @@ from hpcbridge.contract import epochs, members
 from hpcbridge.contract.records import StoredEpoch
 from hpcbridge.contract.standing import KeyStatus, Signer, genesis_record, key_status, signer_of, stored_key
 from hpcbridge.contract.state import Draft, Effects, MemoryState, StateView, Write, effects_hash
+from hpcbridge.contract.versions import CONTRACT_VERSION, contract_version
 from hpcbridge.errors import IdentityError, IntegrityError, Refused, SignatureInvalid
 from hpcbridge.identity.certificates import verify_issued
 from hpcbridge.identity.sealing import verify_envelope
@@ -314,6 +315,8 @@ def _apply(state: FoldState, turn: _Turn, signer: Signer, *, verify_certificate:
         return contract.refused(EntryOutcome.UNKNOWN_TYPE, f"no function for {turn.envelope.payload_type[:100]!r}")
     if payload_type is PayloadType.EPOCH_START:
         return contract.refused(EntryOutcome.ILLEGAL_TRANSITION, "an EpochStart is number 1 of an epoch")
+    if contract.is_later(state, payload_type):
+        return _apply_later(state, turn, signer, payload_type)
     try:
         body = decode_body(payload_type, turn.body)
     except ValueError as error:
@@ -327,6 +330,21 @@ def _apply(state: FoldState, turn: _Turn, signer: Signer, *, verify_certificate:
         except IdentityError as error:
             return contract.refused(EntryOutcome.MALFORMED, str(error))
     return contract.apply(state, signer.caller, payload_type, body=body, at=turn.at, index=turn.index)
+
+
+def _apply_later(state: FoldState, turn: _Turn, signer: Signer, payload_type: PayloadType) -> Effects:
+    """A type the version in force does not have: unknown, as its own programs say, but for the entry that activates a later version."""
+    reason = f"contract version {contract_version(state)} has no {payload_type.name}"
+    if payload_type is PayloadType.CONTRACT:
+        try:
+            body = decode_body(payload_type, turn.body)
+        except ValueError as error:
+            return contract.refused(EntryOutcome.UNKNOWN_TYPE, str(error))
+        effects = contract.apply(state, signer.caller, payload_type, body=body, at=turn.at, index=turn.index)
+        if effects.outcomes == (EntryOutcome.ACCEPTED,):
+            return effects
+        reason = effects.reasons[0]
+    return contract.refused(EntryOutcome.UNKNOWN_TYPE, reason)
 
 
 def _apply_sound_items(state: FoldState, turn: _Turn, signer: Signer, payload_type: PayloadType) -> Effects:
@@ -362,6 +380,9 @@ def _found(state: FoldState, turn: _Turn, *, origin: str, verify: VerifyEnvelope
         return Rejected(RejectionCode.MALFORMED_HEADER, str(error))
     if not isinstance(body, Genesis) or not (body.origin == header.origin == origin):
         return Rejected(RejectionCode.WRONG_ORIGIN, f"Genesis is not of {origin}")
+    if body.contract_version > CONTRACT_VERSION:
+        reason = f"contract version {body.contract_version}; this program knows versions up to {CONTRACT_VERSION}"
+        return Rejected(RejectionCode.MALFORMED_HEADER, reason)
     keys = [node.public_key for node in body.system_nodes if node.submitter == header.submitter]
     if len(keys) != 1:
         return Rejected(RejectionCode.NOT_AUTHENTIC, f"Genesis does not name {header.submitter} as one of its system nodes")

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hpcbridge.contract import CONTRACT_VERSION
 from hpcbridge.contract.standing import Signer, signer_of
 from hpcbridge.fold import Applied, VerifyCertificate, VerifyEnvelope, WorkingState, fold
 from hpcbridge.identity.authority import Authority
@@ -64,6 +65,7 @@ class World:
     directory: Path
     origin: str = "test"
     parameters: tuple[tuple[str, int], ...] = ()
+    contract_version: int = CONTRACT_VERSION
     at: int = START_AT
     state: WorkingState = field(default_factory=WorkingState)
     applied: list[Applied] = field(default_factory=list)
@@ -83,7 +85,7 @@ class World:
             token_expires_at=self.at + DAY_MS,
             system_nodes=(SystemNode(submitter=self.node.submitter, public_key=public_bytes(self.node.key)),),
             parameters=self.parameters,
-            contract_version=1,
+            contract_version=self.contract_version,
             created_at=self.at,
         )
         self.must(self.node, genesis)

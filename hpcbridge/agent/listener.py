@@ -120,7 +120,9 @@ class Listener:
             return number
         if event.audience_number > number + 1:
             self._note_hidden(number + 1, event.audience_number - 1)
-        if event.WhichOneof("body") == "job_watch" and event.job_watch.cluster == self._cluster:
+        is_watch = event.WhichOneof("body") == "job_watch" and event.job_watch.cluster == self._cluster
+        # a user may name a job only as its own; jobs of rented usernames are followed anyway, and of nobody else at a user's word
+        if is_watch and not event.job_watch.owner:
             self._memory.watch(event.job_watch.job_id)
             logger.info("job_watched job=%s", event.job_watch.job_id)
         return max(number, event.audience_number)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcbridge.contract import clusters, epochs, jobs, members, parameters, vetting
+from hpcbridge.contract import accounts, clusters, epochs, jobs, members, parameters, rentals, requests, ticks, versions, vetting
 from hpcbridge.contract.access import check_permitted
 from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft, Effects, StateView
+from hpcbridge.contract.versions import CONTRACT_VERSION, check_fields, is_later
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.entries import EntryOutcome
@@ -22,15 +23,14 @@ from hpcbridge.model.identities import Caller
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Body, PayloadType
 
-CONTRACT_VERSION = 1
-"""Named in Genesis; another version is activated by an entry."""
+__all__ = ["CONTRACT_VERSION", "FUNCTIONS", "apply", "is_later", "refused"]
 
 Function = Callable[[Draft, Caller, Any, Instant], clusters.Outcomes | None]
 """Writes into the draft and returns outcomes and reasons by item, or None if its one item is accepted; or raises Refused."""
 
 FUNCTIONS: Mapping[PayloadType, Function] = {
     PayloadType.EPOCH_START: epochs.start_epoch,
-    PayloadType.TICK: jobs.tick,
+    PayloadType.TICK: ticks.tick,
     PayloadType.TOKEN: members.allow_enrolment,
     PayloadType.ENROLMENT: members.enrol,
     PayloadType.RENEWAL: members.renew,
@@ -43,6 +43,12 @@ FUNCTIONS: Mapping[PayloadType, Function] = {
     PayloadType.JOB_CHANGES: jobs.change_jobs,
     PayloadType.JOB_WATCH: jobs.watch,
     PayloadType.GAP: clusters.report_gap,
+    PayloadType.CONTRACT: versions.activate,
+    PayloadType.CREDIT: accounts.credit,
+    PayloadType.REQUEST: requests.answer,
+    PayloadType.RENTAL: rentals.rent,
+    PayloadType.CANCELLATION: rentals.cancel,
+    PayloadType.ACCOUNT: rentals.report_account,
 }
 """What may follow entry 0."""
 
@@ -53,6 +59,7 @@ def apply(state: StateView, caller: Caller, payload_type: PayloadType, *, body: 
     """What the transaction of entry `index` does: role, then attributes, then the function. A refusal writes and tells nothing."""
     draft = Draft(state, index=index)
     try:
+        check_fields(state, body)
         check_permitted(state, caller, payload_type, body=body)
         _check_approved(state, caller, payload_type)
         answer = FUNCTIONS[payload_type](draft, caller, body, at)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hpcbridge.contract.market import rental_of_username, request_of_offer, stored_rental, stored_request
 from hpcbridge.contract.records import StoredCluster, decode_stored
 from hpcbridge.contract.state import StateView
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.identities import Caller, Role
-from hpcbridge.model.transactions import EpochStart, PayloadType
+from hpcbridge.model.market import AccountReport, Cancellation, RentalOrder, RentalState
+from hpcbridge.model.transactions import EpochStart, JobWatch, PayloadType
 
 Rule = Callable[[StateView, Caller, Any], None]
 """An attribute rule: raises Refused, or returns and the role's right stands."""
@@ -61,6 +63,36 @@ def own_gap(view: StateView, caller: Caller, body: EpochStart) -> None:
         own_cluster(view, caller, body.gap)
 
 
+def own_tenant(view: StateView, caller: Caller, body: JobWatch) -> None:
+    """The job is that of the account which a rental of the caller's has on that cluster, and the rental has not ended."""
+    name = rental_of_username(view, body.owner)
+    rental = None if name is None else stored_rental(view, name)
+    if rental is None or rental.member != caller.member or rental.cluster != body.cluster or rental.state is RentalState.ENDED:
+        raise Refused(EntryOutcome.NOT_PERMITTED, f"{caller.member} has no open rental with the username {body.owner[:40]!r} there")
+
+
+def own_request(view: StateView, caller: Caller, body: RentalOrder) -> None:
+    """The offer or request was made for the caller's member; one of somebody else is answered as if it were not there."""
+    name = request_of_offer(body.offer) if body.offer else body.request
+    request = stored_request(view, name)
+    if request is None or request.member != caller.member:
+        raise Refused(EntryOutcome.NOT_FOUND, f"{caller.member} has no offer {(body.offer or body.request)[:40]!r}")
+
+
+def own_rental(view: StateView, caller: Caller, body: Cancellation) -> None:
+    """The rental is the caller's; one of somebody else is answered as if it were not there."""
+    rental = stored_rental(view, body.rental)
+    if rental is None or rental.member != caller.member:
+        raise Refused(EntryOutcome.NOT_FOUND, f"{caller.member} has no rental {body.rental[:40]!r}")
+
+
+def own_clusters_rental(view: StateView, caller: Caller, body: AccountReport) -> None:
+    """The rental is of a cluster of the caller's; one of somebody else is answered as if it were not there."""
+    rental = stored_rental(view, body.rental)
+    if rental is None or rental.provider != caller.member:
+        raise Refused(EntryOutcome.NOT_FOUND, f"{caller.member} has no cluster with a rental {body.rental[:40]!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Which roles may, each with its rule. `beyond`: roles that may although the paper's Table 1 does not say so."""
@@ -86,7 +118,13 @@ TABLE_1: Mapping[PayloadType, Row] = {
     PayloadType.NODE_CHANGES: Row({Role.PROVIDER: own_cluster}),
     PayloadType.JOB_CHANGES: Row({Role.PROVIDER: own_cluster}),
     PayloadType.GAP: Row({Role.PROVIDER: own_cluster}),
-    PayloadType.JOB_WATCH: Row({Role.PROVIDER: own_cluster, Role.ADMIN: known_cluster}, _BY_ADMIN),
+    PayloadType.JOB_WATCH: Row({Role.PROVIDER: own_cluster, Role.USER: own_tenant, Role.ADMIN: known_cluster}, _BY_ADMIN),
+    PayloadType.CONTRACT: Row({Role.ADMIN: always}, _BY_ADMIN),
+    PayloadType.CREDIT: Row({Role.ADMIN: always}, _BY_ADMIN),
+    PayloadType.REQUEST: Row({Role.USER: always}),
+    PayloadType.RENTAL: Row({Role.USER: own_request}),
+    PayloadType.CANCELLATION: Row({Role.USER: own_rental}),
+    PayloadType.ACCOUNT: Row({Role.PROVIDER: own_clusters_rental}),
 }
 """Table 1, writing half. Genesis is nobody's: it is entry 0 or nothing."""
 
@@ -109,6 +147,14 @@ class Query(StrEnum):
     LIST_GAPS = "ListGaps"
     GET_PARAMETERS = "GetParameters"
     GET_STATUS = "GetStatus"
+    LIST_REQUESTS = "ListRequests"
+    GET_REQUEST = "GetRequest"
+    LIST_OFFERS = "ListOffers"
+    LIST_WHY_NOTS = "ListWhyNots"
+    LIST_RENTALS = "ListRentals"
+    GET_RENTAL = "GetRental"
+    GET_BALANCE = "GetBalance"
+    LIST_PROGRAM_DEMAND = "ListProgramDemand"
 
 
 class Share(StrEnum):
@@ -123,6 +169,8 @@ _EVERYBODY = {Role.PROVIDER: Share.ALL, Role.USER: Share.ALL, Role.ADMIN: Share.
 _OWN = {Role.PROVIDER: Share.OWN, Role.USER: Share.OWN, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 _OF_CLUSTERS = {Role.PROVIDER: Share.OWN, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 _OF_MEMBERS = {Role.PROVIDER: Share.NOTHING, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
+_OF_REQUESTS = {Role.PROVIDER: Share.NOTHING, Role.USER: Share.OWN, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
+_OF_DEMAND = {Role.PROVIDER: Share.ALL, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 
 QUESTIONS: Mapping[Query, Mapping[Role, Share]] = {
     Query.GET_CHECKPOINT: _EVERYBODY,
@@ -134,12 +182,20 @@ QUESTIONS: Mapping[Query, Mapping[Role, Share]] = {
     Query.LIST_ALL_HPC_SYSTEMS: _OF_CLUSTERS,
     Query.GET_USER_DETAIL: _OWN,
     Query.LIST_ALL_USERS: _OF_MEMBERS,
-    Query.LIST_JOBS: _OF_CLUSTERS,
-    Query.GET_JOB: _OF_CLUSTERS,
+    Query.LIST_JOBS: _OWN,
+    Query.GET_JOB: _OWN,
     Query.LIST_NODES: _OF_CLUSTERS,
     Query.LIST_GAPS: _OF_CLUSTERS,
     Query.GET_PARAMETERS: _EVERYBODY,
     Query.GET_STATUS: _EVERYBODY,
+    Query.LIST_REQUESTS: _OF_REQUESTS,
+    Query.GET_REQUEST: _OF_REQUESTS,
+    Query.LIST_OFFERS: _OF_REQUESTS,
+    Query.LIST_WHY_NOTS: _OF_REQUESTS,
+    Query.LIST_RENTALS: _OWN,
+    Query.GET_RENTAL: _OWN,
+    Query.GET_BALANCE: _OWN,
+    Query.LIST_PROGRAM_DEMAND: _OF_DEMAND,
 }
 """Table 1, reading half. A member with the attribute auditor sees what an admin sees."""
 
@@ -151,6 +207,8 @@ class Kind(StrEnum):
     RECEIPT = "receipt and proof of an entry"
     ENTRY = "raw entries, export"
     JOB = "job and rental events"
+    REQUEST = "requests, offers and reasons"
+    ACCOUNT = "balance of an account"
     CLUSTER = "cluster state and events"
     MEMBER = "member records"
 
@@ -173,6 +231,8 @@ VISIBILITY: Mapping[Kind, frozenset[Relation]] = {
     Kind.RECEIPT: _WATCHERS | {Relation.SUBMITTER},
     Kind.ENTRY: _WATCHERS | {Relation.SUBMITTER},
     Kind.JOB: _WATCHERS | {Relation.PROVIDER, Relation.USER},
+    Kind.REQUEST: _WATCHERS | {Relation.SUBMITTER, Relation.USER},
+    Kind.ACCOUNT: _WATCHERS | {Relation.SUBMITTER},
     Kind.CLUSTER: _WATCHERS | {Relation.SUBMITTER, Relation.PROVIDER},
     Kind.MEMBER: _WATCHERS | {Relation.SUBMITTER},
 }
@@ -180,11 +240,14 @@ VISIBILITY: Mapping[Kind, frozenset[Relation]] = {
 
 
 def check_permitted(view: StateView, caller: Caller, payload_type: PayloadType, *, body: Any) -> None:
-    """Refused unless Table 1 lets the caller send this body: first the role, then the attribute rule of that role."""
+    """Refused unless Table 1 lets the caller send this body: first the role, then the attribute rule of that role. The reason names it."""
     rule = TABLE_1[payload_type].rules.get(caller.role)
     if rule is None:
-        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not send {payload_type.name}")
-    rule(view, caller, body)
+        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not send {payload_type.name} (rule: Table 1)")
+    try:
+        rule(view, caller, body)
+    except Refused as refusal:
+        raise Refused(refusal.code, f"{refusal.reason} (rule: {rule.__name__})", hint=refusal.hint) from refusal
 
 
 def share_of(caller: Caller, query: Query) -> Share:

@@ -12,9 +12,12 @@ import re
 from collections.abc import Iterable
 
 from hpcbridge.contract.access import stored_cluster
+from hpcbridge.contract.queueoffers import compare_queues, note_offer, queues_fault, rates_fault
 from hpcbridge.contract.records import GapRecord, StoredCluster, decode_word, encode_stored, encode_word
+from hpcbridge.contract.seed import stir
 from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft
+from hpcbridge.contract.versions import has_market
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import ClusterState, Queue, Registration, Vetting
 from hpcbridge.model.entries import EntryOutcome, EventType
@@ -26,7 +29,6 @@ from hpcbridge.model.transactions import Gap, NodeChange, NodeChanges
 Outcomes = tuple[tuple[EntryOutcome, ...], tuple[str, ...]]
 """One outcome for each item, and one sentence for each refused one."""
 
-MAX_RATE = 1 << 53
 MAX_CLUSTERS = 64
 """Clusters of one member, whatever an admin decided of them: a name once taken stays taken."""
 _NODE_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.:-]{0,254}\Z")
@@ -48,6 +50,7 @@ def register(draft: Draft, caller: Caller, body: Registration, at: Instant) -> N
     encoded = encode_word(body)
     heard_from(draft, body.cluster, at)
     if draft.get(f"registration/{body.cluster}") != encoded:
+        note_offer(draft, body)
         draft.put(f"registration/{body.cluster}", encoded)
         draft.tell(EventType.CLUSTER_REGISTERED, caller.member, subject=body.cluster, body=encoded)
 
@@ -69,6 +72,9 @@ def sample(draft: Draft, caller: Caller, body: ClusterState, at: Instant) -> Non
     draft.put(key, moment.to_bytes(8, "big") + encoded)
     heard_from(draft, body.cluster, at)
     draft.tell(EventType.CLUSTER_STATE, caller.member, subject=body.cluster, body=encoded)
+    if has_market(draft):
+        stir(draft, encoded)
+        compare_queues(draft, caller.member, body)
 
 
 def change_nodes(draft: Draft, caller: Caller, body: NodeChanges, at: Instant) -> Outcomes:
@@ -163,10 +169,7 @@ def _registration_fault(body: Registration) -> str:
     for name, version in names:
         if not 1 <= len(name) <= 64 or len(version) > 64:
             return f"program {name[:64]!r} {version[:64]!r}: names have 1 to 64 characters, versions at most 64"
-    rates = body.rates
-    if rates is not None and not (0 <= rates.cpu_core_per_hour <= MAX_RATE and 0 <= rates.gpu_core_per_hour <= MAX_RATE):
-        return "rates are out of range"
-    return ""
+    return rates_fault(body.rates) or queues_fault(body.queues)
 
 
 def _sample_fault(body: ClusterState) -> str:

@@ -12,9 +12,39 @@ from hpcbridge.contract.records import MemberRecord, decode_word
 from hpcbridge.model.clusters import ClusterState, Registration
 from hpcbridge.model.entries import Event, EventType
 from hpcbridge.model.jobs import Job, Phase
+from hpcbridge.model.market import (
+    ContractActivation,
+    Credit,
+    QueueDrifts,
+    Rental,
+    RequestRecord,
+    Settlement,
+    StatementLine,
+    UsageNotice,
+)
 from hpcbridge.model.transactions import Decision, EpochStart, Gap, JobWatch, NodeChange, Parameters, Revocation
 
-Record = Job | JobWatch | NodeChange | ClusterState | Registration | Decision | MemberRecord | Revocation | EpochStart | Gap | Parameters
+Record = (
+    Job
+    | JobWatch
+    | NodeChange
+    | ClusterState
+    | Registration
+    | Decision
+    | MemberRecord
+    | Revocation
+    | EpochStart
+    | Gap
+    | Parameters
+    | ContractActivation
+    | Credit
+    | RequestRecord
+    | Rental
+    | Settlement
+    | StatementLine
+    | UsageNotice
+    | QueueDrifts
+)
 """What an event can carry."""
 
 RECORDS: Mapping[EventType, type] = {
@@ -30,6 +60,17 @@ RECORDS: Mapping[EventType, type] = {
     EventType.EPOCH_CLOSED: EpochStart,
     EventType.GAP_REPORTED: Gap,
     EventType.PARAMETERS_CHANGED: Parameters,
+    EventType.CONTRACT_ACTIVATED: ContractActivation,
+    EventType.CREDITED: Credit,
+    EventType.REQUEST_ANSWERED: RequestRecord,
+    EventType.RENTAL_GRANTED: Rental,
+    EventType.RENTAL_READY: Rental,
+    EventType.RENTAL_FAILED: Rental,
+    EventType.RENTAL_ENDED: Rental,
+    EventType.RENTAL_SETTLED: Settlement,
+    EventType.RENTAL_CORRECTED: StatementLine,
+    EventType.USAGE_NOTICED: UsageNotice,
+    EventType.QUEUES_DRIFTED: QueueDrifts,
 }
 """Kind of record by type. EPOCH_CLOSED carries what number 1 of the next epoch has to say."""
 

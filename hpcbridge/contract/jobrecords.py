@@ -54,8 +54,8 @@ FIELDS = (
     "exit_code",
     "exit_signal",
 )
-RESTARTS, OUTCOME, ARRAY_PENDING, NATIVE_STATE, REASON, NODES = (
-    FIELDS.index(name) for name in ("restarts", "outcome", "array_pending", "native_state", "reason", "nodes")
+RESTARTS, OUTCOME, ARRAY_PENDING, NATIVE_STATE, REASON, OWNER, NODES = (
+    FIELDS.index(name) for name in ("restarts", "outcome", "array_pending", "native_state", "reason", "owner", "nodes")
 )
 
 fields_of = attrgetter(*FIELDS)

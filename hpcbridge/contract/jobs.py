@@ -24,6 +24,7 @@ from hpcbridge.contract.jobrecords import (
     NO_PHASE,
     NODES,
     OUTCOME,
+    OWNER,
     PHASE_OF_STATE,
     QUEUE,
     REASON,
@@ -38,10 +39,11 @@ from hpcbridge.contract.jobrecords import (
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.records import encode_word
 from hpcbridge.contract.state import Draft, StateView
+from hpcbridge.contract.usage import Tenants
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
-from hpcbridge.model.jobs import Job, JobState, Outcome
+from hpcbridge.model.jobs import TEXT_LIMITS, Job, JobState, Outcome
 from hpcbridge.model.quantities import MAX_INSTANT, Instant
 from hpcbridge.model.transactions import JobChange, JobChanges, JobWatch, Tick
 
@@ -68,24 +70,26 @@ def change_jobs(draft: Draft, caller: Caller, body: JobChanges, at: Instant) -> 
     provider = caller.member
     outcomes: list[EntryOutcome] = []
     reasons: list[str] = []
+    tenants = Tenants(draft, cluster)
     for change in body.changes:
         try:
-            _change(draft, provider, cluster, change=change, at=at)
+            _change(draft, provider, cluster, change=change, tenants=tenants, at=at)
         except Refused as refusal:
             outcomes.append(EntryOutcome(refusal.code))
             reasons.append(refusal.reason)
         else:
             outcomes.append(EntryOutcome.ACCEPTED)
+    tenants.save()
     heard_from(draft, cluster, at)
     return tuple(outcomes), tuple(reasons)
 
 
 def watch(draft: Draft, _caller: Caller, body: JobWatch, _at: Instant) -> None:
-    """Asks the provider of a cluster to follow a job whoever owns it; asking again changes nothing."""
-    if not _JOB_ID.match(body.job_id):
-        raise Refused(EntryOutcome.MALFORMED, f"job_id {body.job_id[:60]!r} is not an id")
+    """Asks the provider of a cluster to follow a job, whoever owns it or if its owner is the one named; asking again changes nothing."""
+    if not _JOB_ID.match(body.job_id) or len(body.owner) > TEXT_LIMITS["owner"]:
+        raise Refused(EntryOutcome.MALFORMED, f"job_id {body.job_id[:60]!r} is not an id, or the owner no name")
     cluster = active_cluster(draft, body.cluster)
-    key = watched_key(body.cluster, body.job_id)
+    key = f"tenantwatch/{body.cluster}/{body.job_id}/{body.owner}" if body.owner else watched_key(body.cluster, body.job_id)
     if draft.get(key) is None:
         draft.put(key, b"")
         subject = f"{body.cluster}/{body.job_id}"
@@ -97,7 +101,7 @@ def tick(draft: Draft, _caller: Caller, _body: Tick, at: Instant) -> None:
     draft.put("ledger/tick", at.to_bytes(8, "big"))
     for key, job_at in draft.scan("lostdue/", f"lostdue/{at + 1:015d}", MAX_LOST_AT_ONCE):
         draft.remove(key)
-        _give_up(draft, job_at.decode())
+        _give_up(draft, job_at.decode(), at)
 
 
 def next_deadline(view: StateView) -> Instant | None:
@@ -122,7 +126,7 @@ def highest_incarnation(view: StateView, cluster: str, job_id: str) -> int:
     return 1 if stored is None else int.from_bytes(stored, "big")
 
 
-def _change(draft: Draft, provider: str, cluster: str, *, change: JobChange, at: Instant) -> None:
+def _change(draft: Draft, provider: str, cluster: str, *, change: JobChange, tenants: Tenants, at: Instant) -> None:
     job = change.job
     _check_item(job, cluster, change.observed_at)
     key = f"job/{cluster}/{job.job_id}/{job.incarnation:08d}"
@@ -142,9 +146,11 @@ def _change(draft: Draft, provider: str, cluster: str, *, change: JobChange, at:
             if observed > old_observed:
                 draft.put(key, HEAD.pack(state, previous, observed, old_due) + encoded)
             return
-        taken = _next_fields(old, fields, job=job, younger=observed >= old_observed)
+        old_fields = decode_fields(old[HEAD_BYTES:])
+        younger = observed >= old_observed
+        taken = tenants.owner_stays(old_fields[OWNER], _next_fields(old, fields, old_fields=old_fields, job=job, younger=younger))
         if taken is not fields:
-            encoded = encode_fields(taken)
+            fields, encoded = taken, encode_fields(taken)
             if state == old_state and encoded == old[HEAD_BYTES:]:
                 return
         known = PHASE_OF_STATE[state] or previous
@@ -157,6 +163,9 @@ def _change(draft: Draft, provider: str, cluster: str, *, change: JobChange, at:
     draft.tell(
         EventType.JOB_CHANGED, provider, subject=f"{cluster}/{job.job_id}#{job.incarnation}", body=previous.to_bytes(1, "big") + record
     )
+    tenant = tenants.of(fields[OWNER])
+    if tenant is not None:
+        tenants.change(tenant, record, previous=previous, at=at)
 
 
 def _check_item(job: Job, cluster: str, observed_at: Instant) -> None:
@@ -192,9 +201,8 @@ def _begin(draft: Draft, job: Job) -> None:
         draft.put(f"incarnation/{job.cluster}/{job.job_id}", incarnation.to_bytes(8, "big"))
 
 
-def _next_fields(old: bytes, fields: tuple[Any, ...], *, job: Job, younger: bool) -> tuple[Any, ...]:
+def _next_fields(old: bytes, fields: tuple[Any, ...], *, old_fields: list[Any], job: Job, younger: bool) -> tuple[Any, ...]:
     """The fields to put on record; raises Refused if the record cannot go on like this."""
-    old_fields = decode_fields(old[HEAD_BYTES:])
     old_phase = old[1]
     if old_phase == END:
         return _late(old, old_fields, fields, job=job)
@@ -246,7 +254,7 @@ def _schedule(draft: Draft, key: str, *, job: Job, old_due: Instant, at: Instant
     return old_due
 
 
-def _give_up(draft: Draft, key: str) -> None:
+def _give_up(draft: Draft, key: str, at: Instant) -> None:
     old = draft.get(key)
     if old is None or old[1] == END:
         return
@@ -263,6 +271,11 @@ def _give_up(draft: Draft, key: str) -> None:
     draft.put(key, record)
     subject = f"{cluster}/{job_id}#{int(incarnation)}"
     draft.tell(EventType.JOB_CHANGED, "" if owner is None else owner.provider, subject=subject, body=previous.to_bytes(1, "big") + record)
+    tenants = Tenants(draft, cluster)
+    tenant = tenants.of(fields[OWNER])
+    if tenant is not None:
+        tenants.change(tenant, record, previous=previous, at=at)
+        tenants.save()
 
 
 def _shrinks(old_fields: list[Any], fields: tuple[Any, ...]) -> bool:

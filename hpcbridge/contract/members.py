@@ -117,7 +117,7 @@ def renew(draft: Draft, _caller: Caller, body: Renewal, at: Instant) -> None:
     draft.put(f"installation/{facts.submitter}", encode_stored(renewed))
 
 
-def revoke(draft: Draft, caller: Caller, body: Revocation, _at: Instant) -> None:
+def revoke(draft: Draft, caller: Caller, body: Revocation, at: Instant) -> None:
     """Ends a member with all its keys, or one installation. A member's end is for good; its clusters are suspended."""
     if len(body.reason) > _MAX_TEXT:
         raise Refused(EntryOutcome.MALFORMED, f"the reason is longer than {_MAX_TEXT} characters")
@@ -138,13 +138,22 @@ def revoke(draft: Draft, caller: Caller, body: Revocation, _at: Instant) -> None
             role=member.role, vetting=member.vetting, revoked=True, attributes=member.attributes, enrolled_at=member.enrolled_at
         )
         draft.put(f"member/{body.member}", encode_stored(ended))
-        suspend_clusters_of(draft, body.member)
+        suspend_clusters_of(draft, body.member, at)
     subject = body.member if body.installation is None else f"{body.member}/{body.installation}"
     draft.tell(EventType.MEMBER_REVOKED, body.member, subject=subject, body=encode_word(body))
 
 
 def found(draft: Draft, body: Genesis, at: Instant) -> None:
     """Entry 0: what it pins, its system nodes, its parameters and the token of the first admin."""
+    record = GenesisRecord(
+        origin=body.origin,
+        ca_certificate=body.ca_certificate,
+        log_key=body.log_key,
+        system_nodes=body.system_nodes,
+        contract_version=body.contract_version,
+        created_at=body.created_at,
+    )
+    draft.put("ledger/genesis", encode_word(record))
     write_parameters(draft, body.parameters)
     token = Token(
         digest=body.first_admin_token_digest,
@@ -159,15 +168,6 @@ def found(draft: Draft, body: Genesis, at: Instant) -> None:
         _enter_system_node(draft, node, at)
     if stored_member(draft, body.first_admin) is not None:
         raise Refused(EntryOutcome.ALREADY_EXISTS, "the first admin has the name of a system node")
-    record = GenesisRecord(
-        origin=body.origin,
-        ca_certificate=body.ca_certificate,
-        log_key=body.log_key,
-        system_nodes=body.system_nodes,
-        contract_version=body.contract_version,
-        created_at=body.created_at,
-    )
-    draft.put("ledger/genesis", encode_word(record))
 
 
 def attributes_by(view: StateView, token: StoredToken) -> tuple[tuple[str, str], ...]:

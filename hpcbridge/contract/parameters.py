@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hpcbridge.contract.records import encode_word
 from hpcbridge.contract.state import Draft, StateView
+from hpcbridge.contract.versions import MARKET, contract_version
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
@@ -20,18 +21,29 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: what holds until somebody sets it, and its lowest and highest value."""
+    """One parameter: what holds until somebody sets it, its lowest and highest value, and the version of the contract that brought it."""
 
     default: int
     lowest: int
     highest: int
+    since: int = 1
 
 
 PARAMETERS: Mapping[str, Parameter] = {
     "certificate_life_ms": Parameter(DAY_MS, 1000, 366 * DAY_MS),
+    "correction_ms": Parameter(60 * DAY_MS, 0, 3660 * DAY_MS, MARKET),
+    "deposit_permille": Parameter(300, 0, 1000, MARKET),
     "epochs_per_day": Parameter(3, 0, 1000),
+    "heard_within_ms": Parameter(600_000, 60_000, 30 * DAY_MS, MARKET),
     "lost_after_ms": Parameter(7 * DAY_MS, 1000, 366 * DAY_MS),
+    "offer_life_ms": Parameter(900_000, 1000, 30 * DAY_MS, MARKET),
+    "offers_per_request": Parameter(100, 1, 1000, MARKET),
     "renewal_window_ms": Parameter(90 * DAY_MS, 0, 3660 * DAY_MS),
+    "rental_grace_ms": Parameter(3_600_000, 1000, 366 * DAY_MS, MARKET),
+    "rental_unused_ms": Parameter(7 * DAY_MS, 1000, 366 * DAY_MS, MARKET),
+    "requests_per_day": Parameter(200, 0, 1_000_000, MARKET),
+    "surcharge_bp_per_100km": Parameter(100, 0, 100_000, MARKET),
+    "surcharge_cap_bp": Parameter(5000, 0, 1_000_000, MARKET),
     "token_life_ms": Parameter(3_600_000, 1000, 30 * DAY_MS),
     "vet_members": Parameter(0, 0, 1),
 }
@@ -46,7 +58,7 @@ def parameter(view: StateView, name: str) -> int:
 
 def all_parameters(view: StateView) -> tuple[tuple[str, int], ...]:
     """Every parameter with its value in force, by name."""
-    return tuple((name, parameter(view, name)) for name in PARAMETERS)
+    return tuple((name, parameter(view, name)) for name in _known(view))
 
 
 def set_parameters(draft: Draft, _caller: Caller, body: Parameters, _at: Instant) -> None:
@@ -59,11 +71,17 @@ def set_parameters(draft: Draft, _caller: Caller, body: Parameters, _at: Instant
 
 def write_parameters(draft: Draft, values: tuple[tuple[str, int], ...]) -> None:
     """Sets parameters; Refused(MALFORMED) for one that does not exist or a value out of its range."""
+    in_force = _known(draft)
     for name, value in values:
-        known = PARAMETERS.get(name)
+        known = in_force.get(name)
         if known is None:
-            raise Refused(EntryOutcome.MALFORMED, f"there is no parameter {name[:60]!r}", hint=f"known: {', '.join(PARAMETERS)}")
+            raise Refused(EntryOutcome.MALFORMED, f"there is no parameter {name[:60]!r}", hint=f"known: {', '.join(in_force)}")
         if not known.lowest <= value <= known.highest:
             raise Refused(EntryOutcome.MALFORMED, f"{name} = {value}: choose from {known.lowest} to {known.highest}")
     for name, value in values:
         draft.put(f"parameter/{name}", value.to_bytes(8, "big"))
+
+
+def _known(view: StateView) -> Mapping[str, Parameter]:
+    version = contract_version(view)
+    return {name: known for name, known in PARAMETERS.items() if known.since <= version}

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpcbridge.contract.access import Kind, Query, Relation, Share, check_query, may_see, stored_cluster
+from hpcbridge.contract.access import Kind, Query, Relation, Share, check_query, may_see, share_of, stored_cluster
 from hpcbridge.contract.epochs import awaits_approval
 from hpcbridge.contract.jobrecords import decode_job, is_open
 from hpcbridge.contract.jobs import highest_incarnation, job_key, watched_key
+from hpcbridge.contract.market import rental_name, stored_rental
 from hpcbridge.contract.members import installation_record
 from hpcbridge.contract.parameters import all_parameters
 from hpcbridge.contract.records import (
@@ -85,9 +86,9 @@ def cluster(view: StateView, caller: Caller, name: str) -> ClusterRecord:
 
 
 def jobs(view: StateView, caller: Caller, cluster: str, *, open_only: bool = False, after: str = "", limit: int = MAX_PAGE) -> JobPage:
-    """Jobs of a cluster in order of key, each incarnation by itself; with `open_only` those that have not ended."""
+    """Jobs of a cluster in order of key, each incarnation by itself; with `open_only` those not ended. A user's: of its rentals."""
     check_query(caller, Query.LIST_JOBS)
-    _visible_cluster(view, caller, cluster, kind=Kind.JOB)
+    owners = _visible_owners(view, caller, cluster)
     prefix = f"job/{cluster}/"
     start = f"{prefix}{after}\0" if after else prefix
     limit = max(1, min(limit or MAX_PAGE, MAX_PAGE))
@@ -97,7 +98,10 @@ def jobs(view: StateView, caller: Caller, cluster: str, *, open_only: bool = Fal
         for key, record in rows:
             if open_only and not is_open(record):
                 continue
-            found.append(decode_job(record))
+            job = decode_job(record)
+            if owners is not None and job.owner not in owners:
+                continue
+            found.append(job)
             if len(found) == limit:
                 return JobPage(tuple(found), key.removeprefix(prefix))
         if len(rows) < MAX_PAGE:
@@ -109,11 +113,12 @@ def jobs(view: StateView, caller: Caller, cluster: str, *, open_only: bool = Fal
 def job(view: StateView, caller: Caller, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
     """One run of a job; incarnation 0 is the highest on record."""
     check_query(caller, Query.GET_JOB)
-    _visible_cluster(view, caller, cluster, kind=Kind.JOB)
+    owners = _visible_owners(view, caller, cluster)
     record = view.get(job_key(cluster, job_id, incarnation or highest_incarnation(view, cluster, job_id)))
-    if record is None:
+    found = None if record is None else decode_job(record)
+    if found is None or (owners is not None and found.owner not in owners):
         raise Refused(EntryOutcome.NOT_FOUND, f"no job {job_id[:130]!r} of cluster {cluster} is on record")
-    return decode_job(record)
+    return found
 
 
 def nodes(view: StateView, caller: Caller, cluster: str, *, after: str = "", limit: int = MAX_PAGE) -> tuple[NodeChange, ...]:
@@ -202,6 +207,18 @@ def _cluster(view: StateView, name: str, stored: StoredCluster) -> ClusterRecord
         state=None if sample is None else decode_word(ClusterState, sample[8:]),
         heard_at=None if heard is None else int.from_bytes(heard, "big"),
     )
+
+
+def _visible_owners(view: StateView, caller: Caller, cluster: str) -> frozenset[str] | None:
+    """Whose jobs of a cluster the caller may see: None for all; for a user the usernames it rented there, ended rentals included."""
+    if caller.role is Role.USER and share_of(caller, Query.LIST_JOBS) is Share.OWN:
+        prefix = f"memberrental/{caller.member}/"
+        names = (rental_name(int(key.removeprefix(prefix))) for key, _ in scan_all(view, prefix))
+        rentals = [rental for name in names if (rental := stored_rental(view, name)) is not None and rental.cluster == cluster]
+        if rentals:
+            return frozenset(rental.username for rental in rentals)
+    _visible_cluster(view, caller, cluster, kind=Kind.JOB)
+    return None
 
 
 def _visible_cluster(view: StateView, caller: Caller, name: str, *, kind: Kind) -> StoredCluster:

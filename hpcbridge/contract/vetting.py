@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from hpcbridge.contract.access import stored_cluster
 from hpcbridge.contract.epochs import approve_epoch
 from hpcbridge.contract.records import StoredCluster, StoredMember, decode_stored, encode_stored, encode_word
+from hpcbridge.contract.rentals import end_rentals_of
 from hpcbridge.contract.standing import KeyStatus, signer_of, stored_member
 from hpcbridge.contract.state import Draft, scan_all
 from hpcbridge.errors import Refused
@@ -41,8 +42,8 @@ def decide(draft: Draft, caller: Caller, body: Decision, at: Instant) -> None:
     if member is not None and cluster is not None and cluster.provider != body.name:
         cluster = None  # registered before the member enrolled: a word on a member is never one on somebody else's cluster
     steps = [
-        member is not None and _decide_member(draft, caller, body, member),
-        cluster is not None and _decide_cluster(draft, body, cluster),
+        member is not None and _decide_member(draft, caller, body, member=member, at=at),
+        cluster is not None and _decide_cluster(draft, body, cluster, at=at),
     ]
     if not any(steps):
         standing = [f"member: {member.vetting}"] if member is not None else []
@@ -50,12 +51,17 @@ def decide(draft: Draft, caller: Caller, body: Decision, at: Instant) -> None:
         raise Refused(EntryOutcome.ILLEGAL_TRANSITION, f"{body.name} ({', '.join(standing)}) cannot become {body.vetting}")
 
 
-def suspend_clusters_of(draft: Draft, member: str) -> None:
+def suspend_clusters_of(draft: Draft, member: str, at: Instant) -> None:
     """The clusters of a member that ends take part no longer."""
-    for key, data in scan_all(draft, "cluster/"):
-        cluster, name = decode_stored(StoredCluster, data), key.removeprefix("cluster/")
-        if cluster.provider == member and cluster.vetting is not Vetting.SUSPENDED:
-            _set_cluster(draft, Decision(name=name, vetting=Vetting.SUSPENDED, note="its provider was revoked"), cluster)
+    for name, cluster in clusters_of(draft, member).items():
+        if cluster.vetting is not Vetting.SUSPENDED:
+            _set_cluster(draft, Decision(name=name, vetting=Vetting.SUSPENDED, note="its provider was revoked"), cluster, at=at)
+
+
+def clusters_of(draft: Draft, member: str) -> dict[str, StoredCluster]:
+    """The clusters of a member, in order of their names."""
+    found = {key.removeprefix("cluster/"): decode_stored(StoredCluster, data) for key, data in scan_all(draft, "cluster/")}
+    return {name: cluster for name, cluster in found.items() if cluster.provider == member}
 
 
 def _decide_epoch(draft: Draft, body: Decision, at: Instant) -> None:
@@ -72,7 +78,7 @@ def _decide_epoch(draft: Draft, body: Decision, at: Instant) -> None:
     draft.tell(EventType.VETTING_CHANGED, submitter.member, subject=body.name, body=encode_word(body))
 
 
-def _decide_member(draft: Draft, caller: Caller, body: Decision, member: StoredMember) -> bool:
+def _decide_member(draft: Draft, caller: Caller, body: Decision, *, member: StoredMember, at: Instant) -> bool:
     if body.vetting not in STEPS[member.vetting] or member.revoked:
         return False
     if member.role is Role.SYSTEM_NODE or body.name == caller.member:
@@ -81,21 +87,26 @@ def _decide_member(draft: Draft, caller: Caller, body: Decision, member: StoredM
         role=member.role, vetting=body.vetting, revoked=False, attributes=member.attributes, enrolled_at=member.enrolled_at
     )
     draft.put(f"member/{body.name}", encode_stored(decided))
+    if body.vetting is not Vetting.APPROVED:
+        for cluster in clusters_of(draft, body.name):
+            end_rentals_of(draft, cluster, at)
     draft.tell(EventType.VETTING_CHANGED, body.name, subject=body.name, body=encode_word(body))
     return True
 
 
-def _decide_cluster(draft: Draft, body: Decision, cluster: StoredCluster) -> bool:
+def _decide_cluster(draft: Draft, body: Decision, cluster: StoredCluster, *, at: Instant) -> bool:
     if body.vetting not in STEPS[cluster.vetting]:
         return False
     provider = stored_member(draft, cluster.provider)
     if provider is None or provider.revoked:
         raise Refused(EntryOutcome.NOT_APPROVED, f"the provider of cluster {body.name} is revoked")
-    _set_cluster(draft, body, cluster)
+    _set_cluster(draft, body, cluster, at=at)
     return True
 
 
-def _set_cluster(draft: Draft, decision: Decision, cluster: StoredCluster) -> None:
+def _set_cluster(draft: Draft, decision: Decision, cluster: StoredCluster, *, at: Instant) -> None:
     decided = StoredCluster(provider=cluster.provider, vetting=decision.vetting, registered_at=cluster.registered_at)
     draft.put(f"cluster/{decision.name}", encode_stored(decided))
+    if decision.vetting is not Vetting.APPROVED:
+        end_rentals_of(draft, decision.name, at)
     draft.tell(EventType.VETTING_CHANGED, cluster.provider, subject=decision.name, body=encode_word(decision))

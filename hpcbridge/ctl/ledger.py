@@ -230,6 +230,7 @@ def status_as_json(reply: ledger_pb2.LedgerStatus, checkpoint: Checkpoint, *, at
         "engine": reply.engine,
         "streams": reply.streams,
         "subscribers": reply.subscribers,
+        "refusals": {each.name: each.value for each in reply.refusals},
     }
 
 

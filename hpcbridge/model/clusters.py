@@ -40,8 +40,27 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOffer:
+    """What a provider offers of one queue. A figure that is None is what is observed; without `rates` those of the cluster hold.
+
+    `max_cores` and `gpus` are the most one job may have, `memory_bytes` the most it may ask for.
+    """
+
+    name: str
+    max_cores: int | None = None
+    gpu_type: str | None = None
+    gpus: int | None = None
+    max_walltime_seconds: int | None = None
+    memory_bytes: int | None = None
+    rates: Rates | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """What a provider registers about its cluster. Latitude and longitude are integer micro-degrees."""
+    """What a provider registers about its cluster. Latitude and longitude are integer micro-degrees.
+
+    `queues` are those it offers; without any, every queue that is observed is offered as it is.
+    """
 
     cluster: str
     login_address: str
@@ -50,6 +69,7 @@ class Registration:
     programs: tuple[Program, ...] = ()
     installs_programs: bool = False
     rates: Rates | None = None
+    queues: tuple[QueueOffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,14 @@ from enum import StrEnum
 from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.identities import CertificateFacts, Role, Submitter
 from hpcbridge.model.jobs import Job
+from hpcbridge.model.market import (
+    AccountReport,
+    Cancellation,
+    ContractActivation,
+    Credit,
+    RentalOrder,
+    Request,
+)
 from hpcbridge.model.nodes import Availability
 from hpcbridge.model.quantities import Instant
 
@@ -52,6 +60,18 @@ class PayloadType(StrEnum):
     """Somebody entitled asks the provider to follow a job."""
     GAP = "application/vnd.hpcbridge.gap.v1+protobuf"
     """The agent says what it could not keep."""
+    CONTRACT = "application/vnd.hpcbridge.contract.v1+protobuf"
+    """An admin activates a version of the contract."""
+    CREDIT = "application/vnd.hpcbridge.credit.v1+protobuf"
+    """An admin credits an account."""
+    REQUEST = "application/vnd.hpcbridge.request.v1+protobuf"
+    """A user asks for resources: the paper's requestComputingResources."""
+    RENTAL = "application/vnd.hpcbridge.rental.v1+protobuf"
+    """A user rents what was offered."""
+    CANCELLATION = "application/vnd.hpcbridge.cancellation.v1+protobuf"
+    """A user gives a rental back before its first job."""
+    ACCOUNT = "application/vnd.hpcbridge.account.v1+protobuf"
+    """A provider on the account of a rental."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +263,11 @@ class JobChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobWatch:
-    """Asks the provider of `cluster` to follow `job_id` even if its owner is no tenant."""
+    """Asks the provider of `cluster` to follow `job_id` even if its owner is no tenant; only if it is `owner`'s where that is named."""
 
     cluster: str
     job_id: str
+    owner: str = ""
 
 
 Body = (
@@ -265,6 +286,12 @@ Body = (
     | JobChanges
     | JobWatch
     | Gap
+    | ContractActivation
+    | Credit
+    | Request
+    | RentalOrder
+    | Cancellation
+    | AccountReport
 )
 """Every body a payload can carry."""
 

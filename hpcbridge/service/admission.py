@@ -14,13 +14,16 @@ from hashlib import sha256
 
 from google.protobuf.message import DecodeError
 
+from hpcbridge.contract import CONTRACT_VERSION
 from hpcbridge.errors import SignatureInvalid
 from hpcbridge.fold import Opened, open_envelope
 from hpcbridge.identity.sealing import verify_envelope
 from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
+from hpcbridge.model.market import ContractActivation
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope
+from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope, PayloadType
 from hpcbridge.service.standings import Standing, Standings
+from hpcbridge.wire.convert import decode
 from hpcbridge.wire.generated import transactions_pb2
 
 MAX_REMEMBERED = 16_384
@@ -85,6 +88,8 @@ class Admission:
         refusal = self._check_signer(opened.envelope, str(header.submitter))
         if refusal is None and header.origin != self._origin:
             refusal = Rejected(RejectionCode.WRONG_ORIGIN, f"this ledger is {self._origin}, the payload is for {header.origin[:80]!r}")
+        if refusal is None and opened.envelope.payload_type == PayloadType.CONTRACT:
+            refusal = _check_contract(opened.payload.body)
         return Checked(envelope, opened.payload_hash, refusal, opened if len(envelope) <= MAX_KEPT_OPEN else None)
 
     def _check_signer(self, envelope: Envelope, submitter: str) -> Retry | Rejected | None:
@@ -110,6 +115,18 @@ class Admission:
             if key.submitter == submitter and key.revoked:
                 return Rejected(RejectionCode.REVOKED, f"{submitter} enrolled again with another key")
         return Rejected(RejectionCode.NOT_AUTHENTIC, reason)
+
+
+def _check_contract(body: bytes) -> Rejected | None:
+    """A contract this program does not know is not proposed: as an entry it would stop this replica until it is replaced."""
+    try:
+        version = decode(ContractActivation, body).version
+    except ValueError:
+        return None  # an entry that says so
+    if version <= CONTRACT_VERSION:
+        return None
+    reason = f"this replica knows contract versions up to {CONTRACT_VERSION}; install a newer program"
+    return Rejected(RejectionCode.MALFORMED_HEADER, reason)
 
 
 def _bytes_of(envelope: Envelope, public_key: bytes) -> tuple[bytes, bytes, str, bytes]:

@@ -26,6 +26,17 @@ EVENT_FIELDS: Mapping[EventType, str] = {
     EventType.EPOCH_CLOSED: "epoch_start",
     EventType.GAP_REPORTED: "gap",
     EventType.PARAMETERS_CHANGED: "parameters",
+    EventType.CONTRACT_ACTIVATED: "contract_activation",
+    EventType.CREDITED: "credit",
+    EventType.REQUEST_ANSWERED: "request",
+    EventType.RENTAL_GRANTED: "rental",
+    EventType.RENTAL_READY: "rental",
+    EventType.RENTAL_FAILED: "rental",
+    EventType.RENTAL_ENDED: "rental",
+    EventType.RENTAL_SETTLED: "settlement",
+    EventType.RENTAL_CORRECTED: "statement_line",
+    EventType.USAGE_NOTICED: "usage_notice",
+    EventType.QUEUES_DRIFTED: "queue_drifts",
 }
 """Which field of the Event message carries the record."""
 

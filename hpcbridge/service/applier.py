@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,18 +25,20 @@ from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.records import Group, Number, StoredEntry
 from hpcbridge.ledger.store import Store
 from hpcbridge.ledger.tiles import Tree
-from hpcbridge.model.entries import Duplicate, NoEntry, Rejected, RejectionCode
+from hpcbridge.model.entries import Duplicate, EntryOutcome, NoEntry, Rejected, RejectionCode
 from hpcbridge.model.identities import Role
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import Envelope
+from hpcbridge.model.transactions import Envelope, PayloadType
 from hpcbridge.service.batches import verify_batch
 from hpcbridge.service.proposals import Judged, Placed, Proposal, Verdict
 from hpcbridge.service.readers import ReadState
 from hpcbridge.service.signer import StoredGroup
+from hpcbridge.wire.convert import decode
 
 logger = logging.getLogger(__name__)
 
 MAX_REASONS = 50_000
+_TYPE_NAMES = {payload_type.value: payload_type.name for payload_type in PayloadType}
 MAX_UNSTORED_POSITIONS = 64
 _BUGS = (
     ArithmeticError,
@@ -87,6 +90,7 @@ class Applier:
         self.last_at = last_at
         self.faults = 0
         """Envelopes refused only because of a mistake of ours; the status line tells of them."""
+        self._refusals: Counter[str] = Counter()
 
     def run(self) -> None:
         """Folds and stores until the engine is closed and everything ordered is stored."""
@@ -102,6 +106,10 @@ class Applier:
     def reasons(self, index: int) -> tuple[str, ...]:
         """Why items of a late entry were refused; empty if that is not remembered any more."""
         return self._reasons.of(index)
+
+    def refusals(self) -> tuple[tuple[str, int], ...]:
+        """Items refused since the start by type and code, as `RENTAL:NO_CREDIT`, by name. Safe to ask from any thread."""
+        return tuple(sorted(self._refusals.copy().items()))
 
     def _apply(self, position: int, batch: Batch) -> None:
         proposals = self._around.take(batch)
@@ -133,6 +141,7 @@ class Applier:
                 applied.append(result)
                 self._tree.append(leaf_hash(result.leaf))
                 self._reasons.keep(result.entry.index, result.reasons)
+                self._count_refusals(result)
                 verdicts.append(Placed(result.entry.index, result.leaf, result.reasons))
             elif isinstance(result, Duplicate):
                 verdicts.append(Placed(result.index, None, self._reasons.of(result.index)))
@@ -157,6 +166,12 @@ class Applier:
             self.faults += 1
             logger.exception("fold_failed index=%d envelope_sha256=%s", self._tree.size, sha256(envelope).hexdigest())
             return Rejected(RejectionCode.MALFORMED_HEADER, "the ledger cannot read this; its log says why")
+
+    def _count_refusals(self, applied: Applied) -> None:
+        if applied.reasons:
+            kind = _TYPE_NAMES.get(decode(Envelope, applied.entry.envelope).payload_type, "UNKNOWN")
+            refused = (outcome for outcome in applied.entry.outcomes if outcome is not EntryOutcome.ACCEPTED)
+            self._refusals.update(f"{kind}:{outcome}" for outcome in refused)
 
     def _group(self, applied: Sequence[Applied], position: int) -> Group:
         entries = tuple(StoredEntry(index=each.entry.index, leaf=each.leaf, number=_number(each), events=each.events) for each in applied)

@@ -23,6 +23,7 @@ from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, 
 from hpcbridge.ledger.store import StoreReader
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.service.connections import Connection, Connections
+from hpcbridge.service.marketquestions import MARKET_QUESTIONS
 from hpcbridge.service.queries import QUESTIONS, QUICK, Library, Question, Scope, entries_chunk
 from hpcbridge.service.streams import Askers, Streams, until_cut
 from hpcbridge.service.submissions import Desks, submit
@@ -67,7 +68,8 @@ class House:
 
 def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
     """The Ledger service."""
-    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {name: _unary(name, question, house) for name, question in QUESTIONS.items()}
+    questions = {**QUESTIONS, **MARKET_QUESTIONS}
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {name: _unary(name, question, house) for name, question in questions.items()}
     methods["Submit"] = grpc.stream_stream_rpc_method_handler(
         guarded(_submit(house), house.fail), request_deserializer=ledger_pb2.SubmitRequest.FromString
     )

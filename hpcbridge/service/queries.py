@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError
 
 from hpcbridge import __version__
 from hpcbridge.contract import queries
-from hpcbridge.contract.access import Kind, may_see
+from hpcbridge.contract.access import Kind, Query, Share, may_see, share_of
 from hpcbridge.contract.standing import last_tick_at
+from hpcbridge.contract.versions import contract_version
 from hpcbridge.errors import Refused
 from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.store import StoreReader
@@ -40,13 +41,13 @@ class Library:
     """What questions are answered from."""
 
     origin: str
-    contract_version: int
     engine: str
     tree: Tree
     publisher: Publisher
     reasons: Callable[[int], tuple[str, ...]]
     now: Callable[[], Instant]
     count_streams: Callable[[], tuple[int, int]]
+    refusals: Callable[[], tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def get_hpc_system_detail(request: ledger_pb2.GetHpcSystemDetailRequest, scope: 
 def list_all_hpc_systems(request: ledger_pb2.ListAllHpcSystemsRequest, scope: Scope) -> ledger_pb2.ListAllHpcSystemsReply:
     """A page of the clusters the caller may see."""
     clusters = queries.clusters(scope.view, scope.caller, after=request.after)
-    page, left = _that_fit(map(cluster_message, clusters), full=len(clusters) == queries.MAX_CLUSTERS)
+    page, left = that_fit(map(cluster_message, clusters), full=len(clusters) == queries.MAX_CLUSTERS)
     return ledger_pb2.ListAllHpcSystemsReply(clusters=page, size=scope.size, next=page[-1].registration.cluster if left else "")
 
 
@@ -121,7 +122,7 @@ def get_user_detail(request: ledger_pb2.GetUserDetailRequest, scope: Scope) -> l
 def list_all_users(request: ledger_pb2.ListAllUsersRequest, scope: Scope) -> ledger_pb2.ListAllUsersReply:
     """A page of all members."""
     members = queries.members(scope.view, scope.caller, at=scope.library.now(), after=request.after)
-    page, left = _that_fit(map(member_message, members), full=len(members) == queries.MAX_PAGE)
+    page, left = that_fit(map(member_message, members), full=len(members) == queries.MAX_PAGE)
     return ledger_pb2.ListAllUsersReply(members=page, size=scope.size, next=page[-1].name if left else "")
 
 
@@ -145,14 +146,14 @@ def get_job(request: ledger_pb2.GetJobRequest, scope: Scope) -> ledger_pb2.GetJo
 def list_nodes(request: ledger_pb2.ListNodesRequest, scope: Scope) -> ledger_pb2.ListNodesReply:
     """A page of the last words on each node."""
     nodes = queries.nodes(scope.view, scope.caller, request.cluster, after=request.after)
-    page, left = _that_fit(map(to_message, nodes), full=len(nodes) == queries.MAX_PAGE)
+    page, left = that_fit(map(to_message, nodes), full=len(nodes) == queries.MAX_PAGE)
     return ledger_pb2.ListNodesReply(nodes=page, size=scope.size, next=page[-1].node if left else "")
 
 
 def list_gaps(request: ledger_pb2.ListGapsRequest, scope: Scope) -> ledger_pb2.ListGapsReply:
     """A page of what agents could not keep."""
     gaps = queries.gaps(scope.view, scope.caller, request.cluster, after=request.after)
-    page, left = _that_fit(map(gap_message, gaps), full=len(gaps) == queries.MAX_PAGE)
+    page, left = that_fit(map(gap_message, gaps), full=len(gaps) == queries.MAX_PAGE)
     return ledger_pb2.ListGapsReply(gaps=page, size=scope.size, next=queries.gap_place(gaps[len(page) - 1]) if left else "")
 
 
@@ -168,16 +169,18 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
     library = scope.library
     published = library.publisher.published
     streams, subscribers = library.count_streams()
+    watches = share_of(scope.caller, Query.READ_ENTRIES) is Share.ALL  # what is refused to others is nobody else's matter
     return ledger_pb2.LedgerStatus(
         origin=library.origin,
         checkpoint=entries_pb2.Checkpoint(note=published.checkpoint.note),
         last_entry_at=published.at,
         last_tick_at=last_tick_at(scope.view) or 0,
         version=__version__,
-        contract_version=library.contract_version,
+        contract_version=contract_version(scope.view),
         engine=library.engine,
         streams=streams,
         subscribers=subscribers,
+        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in (library.refusals() if watches else ())],
     )
 
 
@@ -198,7 +201,9 @@ QUESTIONS: Mapping[str, Question] = {
     "GetStatus": get_status,
 }
 """The unary methods of the Ledger service by name."""
-QUICK = frozenset({"GetCheckpoint", "GetHpcSystemDetail", "GetUserDetail", "GetJob", "GetParameters", "GetStatus"})
+QUICK = frozenset(
+    {"GetCheckpoint", "GetHpcSystemDetail", "GetUserDetail", "GetJob", "GetParameters", "GetStatus", "GetRequest", "GetBalance"}
+)
 """Those that read a handful of records: answered on the event loop itself, which is quicker than the way to a thread and back."""
 
 
@@ -225,7 +230,7 @@ def submitting_member(leaf: bytes) -> str:
         return ""
 
 
-def _that_fit(messages: Iterable[Any], *, full: bool) -> tuple[list[Any], bool]:
+def that_fit(messages: Iterable[Any], *, full: bool) -> tuple[list[Any], bool]:
     """As many as fit into one reply, and whether more are left: here, or (`full`) in the store."""
     page: list[Any] = []
     size = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hpcbridge.config import LedgerConfig
-from hpcbridge.contract.jobs import next_deadline
+from hpcbridge.contract.ticks import next_deadline
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
 from hpcbridge.ledger.checks import verify_range
 from hpcbridge.ledger.engines import ENGINES
@@ -123,12 +123,12 @@ class Running:
             feed=Feed(self._publisher, self._readers.reader, self._reader_pool, self._connections.caller),
             library=Library(
                 origin=origin,
-                contract_version=ledger.genesis.contract_version,
                 engine=config.engine.name,
                 tree=ledger.tree,
                 publisher=self._publisher,
                 reasons=self._applier.reasons,
                 now=clock.now,
+                refusals=self._applier.refusals,
                 count_streams=lambda: (self._streams.count(reading=True), self._streams.count(reading=False)),
             ),
             reader=self._readers.reader,

@@ -25,6 +25,7 @@ from hpcbridge.model.clusters import (
     Frontend,
     Program,
     Queue,
+    QueueOffer,
     Rates,
     Registration,
     SchedulerInfo,
@@ -32,6 +33,27 @@ from hpcbridge.model.clusters import (
 from hpcbridge.model.entries import Entry
 from hpcbridge.model.identities import CertificateFacts, Submitter, parse_submitter
 from hpcbridge.model.jobs import Job, JobState, Phase, validate_job
+from hpcbridge.model.market import (
+    AccountReport,
+    Balance,
+    Cancellation,
+    ContractActivation,
+    Credit,
+    Offer,
+    OfferedQueue,
+    ProgramDemand,
+    QueueDrift,
+    QueueDrifts,
+    Rental,
+    RentalOrder,
+    Request,
+    RequestRecord,
+    Settlement,
+    StatementLine,
+    UsageLine,
+    UsageNotice,
+    WhyNot,
+)
 from hpcbridge.model.nodes import Node, validate_node
 from hpcbridge.model.quantities import check_name
 from hpcbridge.model.transactions import (
@@ -59,7 +81,7 @@ from hpcbridge.model.transactions import (
     Tick,
     Token,
 )
-from hpcbridge.wire.generated import clusters_pb2, entries_pb2, jobs_pb2, transactions_pb2
+from hpcbridge.wire.generated import clusters_pb2, entries_pb2, jobs_pb2, market_pb2, transactions_pb2
 
 MESSAGES: Mapping[type, type[Message]] = {
     Job: jobs_pb2.Job,
@@ -70,6 +92,9 @@ MESSAGES: Mapping[type, type[Message]] = {
     ClusterState: clusters_pb2.ClusterState,
     Program: clusters_pb2.Program,
     Rates: clusters_pb2.Rates,
+    QueueOffer: clusters_pb2.QueueOffer,
+    QueueDrift: clusters_pb2.QueueDrift,
+    QueueDrifts: clusters_pb2.QueueDrifts,
     Registration: clusters_pb2.Registration,
     Seen: transactions_pb2.Seen,
     Header: transactions_pb2.Header,
@@ -93,6 +118,23 @@ MESSAGES: Mapping[type, type[Message]] = {
     JobChanges: transactions_pb2.JobChanges,
     JobWatch: transactions_pb2.JobWatch,
     Entry: entries_pb2.Entry,
+    ContractActivation: market_pb2.ContractActivation,
+    Credit: market_pb2.Credit,
+    Request: market_pb2.Request,
+    RentalOrder: market_pb2.RentalOrder,
+    Cancellation: market_pb2.Cancellation,
+    AccountReport: market_pb2.AccountReport,
+    OfferedQueue: market_pb2.OfferedQueue,
+    Offer: market_pb2.Offer,
+    WhyNot: market_pb2.WhyNot,
+    RequestRecord: market_pb2.RequestRecord,
+    ProgramDemand: market_pb2.ProgramDemand,
+    Rental: market_pb2.Rental,
+    UsageLine: market_pb2.UsageLine,
+    StatementLine: market_pb2.StatementLine,
+    Settlement: market_pb2.Settlement,
+    UsageNotice: market_pb2.UsageNotice,
+    Balance: market_pb2.Balance,
 }
 """Every word that travels or is stored as a proto message."""
 
@@ -112,6 +154,12 @@ BODY_TYPES: Mapping[PayloadType, type] = {
     PayloadType.JOB_CHANGES: JobChanges,
     PayloadType.JOB_WATCH: JobWatch,
     PayloadType.GAP: Gap,
+    PayloadType.CONTRACT: ContractActivation,
+    PayloadType.CREDIT: Credit,
+    PayloadType.REQUEST: Request,
+    PayloadType.RENTAL: RentalOrder,
+    PayloadType.CANCELLATION: Cancellation,
+    PayloadType.ACCOUNT: AccountReport,
 }
 """Which word a body of each payload type is."""
 

@@ -21,6 +21,16 @@ from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.identities import Role
 from hpcbridge.model.jobs import Job, Phase
+from hpcbridge.model.market import (
+    ContractActivation,
+    Credit,
+    QueueDrifts,
+    Rental,
+    RequestRecord,
+    Settlement,
+    StatementLine,
+    UsageNotice,
+)
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import (
     Decision,
@@ -50,6 +60,14 @@ _EVENT_WORDS: dict[str, type] = {
     "epoch_start": EpochStart,
     "gap": Gap,
     "parameters": Parameters,
+    "contract_activation": ContractActivation,
+    "credit": Credit,
+    "request": RequestRecord,
+    "rental": Rental,
+    "settlement": Settlement,
+    "statement_line": StatementLine,
+    "usage_notice": UsageNotice,
+    "queue_drifts": QueueDrifts,
 }
 
 
@@ -72,49 +90,49 @@ class LedgerEvent:
 
 def list_clusters(call: Call) -> tuple[ClusterRecord, ...]:
     """Every cluster the caller may see."""
-    replies = _pages(lambda after: call("ListAllHpcSystems", ledger_pb2.ListAllHpcSystemsRequest(after=after)))
-    return tuple(_read(_cluster, each) for reply in replies for each in reply.clusters)
+    replies = pages(lambda after: call("ListAllHpcSystems", ledger_pb2.ListAllHpcSystemsRequest(after=after)))
+    return tuple(read(_cluster, each) for reply in replies for each in reply.clusters)
 
 
 def get_cluster(call: Call, name: str) -> ClusterRecord:
     """One cluster; Refused NOT_FOUND if the caller can see none of this name."""
-    return _read(_cluster, call("GetHpcSystemDetail", ledger_pb2.GetHpcSystemDetailRequest(name=name)).cluster)
+    return read(_cluster, call("GetHpcSystemDetail", ledger_pb2.GetHpcSystemDetailRequest(name=name)).cluster)
 
 
 def list_members(call: Call) -> tuple[MemberRecord, ...]:
     """Every member; for admins and auditors."""
-    replies = _pages(lambda after: call("ListAllUsers", ledger_pb2.ListAllUsersRequest(after=after)))
-    return tuple(_read(_member, each) for reply in replies for each in reply.members)
+    replies = pages(lambda after: call("ListAllUsers", ledger_pb2.ListAllUsersRequest(after=after)))
+    return tuple(read(_member, each) for reply in replies for each in reply.members)
 
 
 def get_member(call: Call, name: str) -> MemberRecord:
     """One member's record."""
-    return _read(_member, call("GetUserDetail", ledger_pb2.GetUserDetailRequest(name=name)).member)
+    return read(_member, call("GetUserDetail", ledger_pb2.GetUserDetailRequest(name=name)).member)
 
 
 def list_jobs(call: Call, cluster: str, *, open_only: bool = False) -> Iterator[Job]:
     """Jobs of a cluster, page by page."""
     request = partial(ledger_pb2.ListJobsRequest, cluster=cluster, open_only=open_only, limit=PAGE)
-    for reply in _pages(lambda after: call("ListJobs", request(after=after))):
-        yield from (_read(_job, each) for each in reply.jobs)
+    for reply in pages(lambda after: call("ListJobs", request(after=after))):
+        yield from (read(_job, each) for each in reply.jobs)
 
 
 def get_job(call: Call, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
     """One job; incarnation 0 asks for the highest on record."""
     request = ledger_pb2.GetJobRequest(cluster=cluster, job_id=job_id, incarnation=incarnation)
-    return _read(_job, call("GetJob", request).job)
+    return read(_job, call("GetJob", request).job)
 
 
 def list_nodes(call: Call, cluster: str) -> tuple[NodeChange, ...]:
     """Last availability of each node of a cluster."""
-    replies = _pages(lambda after: call("ListNodes", ledger_pb2.ListNodesRequest(cluster=cluster, after=after)))
-    return tuple(_read(_node_change, each) for reply in replies for each in reply.nodes)
+    replies = pages(lambda after: call("ListNodes", ledger_pb2.ListNodesRequest(cluster=cluster, after=after)))
+    return tuple(read(_node_change, each) for reply in replies for each in reply.nodes)
 
 
 def list_gaps(call: Call, cluster: str = "") -> tuple[GapRecord, ...]:
     """Reported gaps of a cluster, or of all the caller may see."""
-    replies = _pages(lambda after: call("ListGaps", ledger_pb2.ListGapsRequest(cluster=cluster, after=after)))
-    return tuple(_read(_gap, each) for reply in replies for each in reply.gaps)
+    replies = pages(lambda after: call("ListGaps", ledger_pb2.ListGapsRequest(cluster=cluster, after=after)))
+    return tuple(read(_gap, each) for reply in replies for each in reply.gaps)
 
 
 def get_parameters(call: Call) -> tuple[tuple[str, int], ...]:
@@ -125,7 +143,7 @@ def get_parameters(call: Call) -> tuple[tuple[str, int], ...]:
 
 def read_event(message: entries_pb2.Event) -> LedgerEvent:
     """An event as it came from the stream; BadData for one that makes no sense."""
-    return _read(_event, message)
+    return read(_event, message)
 
 
 def event_types(types: tuple[EventType, ...]) -> list[Any]:
@@ -133,7 +151,7 @@ def event_types(types: tuple[EventType, ...]) -> list[Any]:
     return [entries_pb2.EventType.Value.Value(each.value) for each in types]
 
 
-def _pages(ask: Callable[[str], Any]) -> Iterator[Any]:
+def pages(ask: Callable[[str], Any]) -> Iterator[Any]:
     """Replies until one has no next, or says the same next again."""
     after = ""
     while True:
@@ -144,7 +162,8 @@ def _pages(ask: Callable[[str], Any]) -> Iterator[Any]:
         after = reply.next
 
 
-def _read(reader: Callable[[Any], Word], message: Message) -> Word:
+def read(reader: Callable[[Any], Word], message: Message) -> Word:
+    """What a reader makes of a message; BadData if it cannot."""
     try:
         return reader(message)
     except ValueError as error:

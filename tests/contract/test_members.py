@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.contract import clusters, queries
+from hpcbridge.contract import CONTRACT_VERSION, clusters, queries
 from hpcbridge.contract.events import decode_event
 from hpcbridge.contract.records import MemberRecord
 from hpcbridge.contract.standing import KeyStatus, genesis_record, holder_of, key_status, last_tick_at, stored_token
@@ -35,7 +35,7 @@ def member(world: World, name: str) -> MemberRecord:
 def test_entry_0_is_on_record(world: World) -> None:
     record = genesis_record(world.state)
     assert record is not None
-    assert (record.origin, record.ca_certificate, record.contract_version) == ("test", world.authority.certificate, 1)
+    assert (record.origin, record.ca_certificate, record.contract_version) == ("test", world.authority.certificate, CONTRACT_VERSION)
     assert record.system_nodes[0].submitter == world.node.submitter
     assert last_tick_at(world.state) is None
     world.tick()

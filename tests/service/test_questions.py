@@ -12,6 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hpcbridge.contract import CONTRACT_VERSION
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.ledger.merkle import leaf_hash, root_of, verify_consistency
@@ -120,7 +121,7 @@ def test_queries_show_what_the_caller_may_see(ledger: LedgerSimulator, world: di
     assert not acme.call("ListNodes", ledger_pb2.ListNodesRequest(cluster="c1")).nodes
     assert not acme.call("ListGaps", ledger_pb2.ListGapsRequest()).gaps
     status = acme.call("GetStatus", ledger_pb2.GetStatusRequest())
-    assert (status.engine, status.contract_version) == ("sqlite", 1)
+    assert (status.engine, status.contract_version) == ("sqlite", CONTRACT_VERSION)
     assert status.last_tick_at
 
 

@@ -144,7 +144,7 @@ class Rates(_message.Message):
     def __init__(self, cpu_core_per_hour: _Optional[int] = ..., gpu_core_per_hour: _Optional[int] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("cluster", "login_address", "latitude_microdegrees", "longitude_microdegrees", "programs", "installs_programs", "rates")
+    __slots__ = ("cluster", "login_address", "latitude_microdegrees", "longitude_microdegrees", "programs", "installs_programs", "rates", "queues")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     LOGIN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     LATITUDE_MICRODEGREES_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Registration(_message.Message):
     PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     INSTALLS_PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     RATES_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     login_address: str
     latitude_microdegrees: int
@@ -159,7 +160,62 @@ class Registration(_message.Message):
     programs: _containers.RepeatedCompositeFieldContainer[Program]
     installs_programs: bool
     rates: Rates
-    def __init__(self, cluster: _Optional[str] = ..., login_address: _Optional[str] = ..., latitude_microdegrees: _Optional[int] = ..., longitude_microdegrees: _Optional[int] = ..., programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., installs_programs: bool = ..., rates: _Optional[_Union[Rates, _Mapping]] = ...) -> None: ...
+    queues: _containers.RepeatedCompositeFieldContainer[QueueOffer]
+    def __init__(self, cluster: _Optional[str] = ..., login_address: _Optional[str] = ..., latitude_microdegrees: _Optional[int] = ..., longitude_microdegrees: _Optional[int] = ..., programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., installs_programs: bool = ..., rates: _Optional[_Union[Rates, _Mapping]] = ..., queues: _Optional[_Iterable[_Union[QueueOffer, _Mapping]]] = ...) -> None: ...
+
+class QueueOffer(_message.Message):
+    __slots__ = ("name", "max_cores", "gpu_type", "gpus", "max_walltime_seconds", "memory_bytes", "rates")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MAX_CORES_FIELD_NUMBER: _ClassVar[int]
+    GPU_TYPE_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
+    MAX_WALLTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    max_cores: int
+    gpu_type: str
+    gpus: int
+    max_walltime_seconds: int
+    memory_bytes: int
+    rates: Rates
+    def __init__(self, name: _Optional[str] = ..., max_cores: _Optional[int] = ..., gpu_type: _Optional[str] = ..., gpus: _Optional[int] = ..., max_walltime_seconds: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., rates: _Optional[_Union[Rates, _Mapping]] = ...) -> None: ...
+
+class DriftField(_message.Message):
+    __slots__ = ()
+    class Value(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[DriftField.Value]
+        QUEUE: _ClassVar[DriftField.Value]
+        MAX_CORES: _ClassVar[DriftField.Value]
+        GPUS: _ClassVar[DriftField.Value]
+        MAX_WALLTIME_SECONDS: _ClassVar[DriftField.Value]
+    UNSPECIFIED: DriftField.Value
+    QUEUE: DriftField.Value
+    MAX_CORES: DriftField.Value
+    GPUS: DriftField.Value
+    MAX_WALLTIME_SECONDS: DriftField.Value
+    def __init__(self) -> None: ...
+
+class QueueDrift(_message.Message):
+    __slots__ = ("queue", "field", "registered", "observed")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    field: DriftField.Value
+    registered: int
+    observed: int
+    def __init__(self, queue: _Optional[str] = ..., field: _Optional[_Union[DriftField.Value, str]] = ..., registered: _Optional[int] = ..., observed: _Optional[int] = ...) -> None: ...
+
+class QueueDrifts(_message.Message):
+    __slots__ = ("cluster", "drifts")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    drifts: _containers.RepeatedCompositeFieldContainer[QueueDrift]
+    def __init__(self, cluster: _Optional[str] = ..., drifts: _Optional[_Iterable[_Union[QueueDrift, _Mapping]]] = ...) -> None: ...
 
 class Vetting(_message.Message):
     __slots__ = ()

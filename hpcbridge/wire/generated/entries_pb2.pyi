@@ -1,5 +1,6 @@
 from hpcbridge.wire.generated import clusters_pb2 as _clusters_pb2
 from hpcbridge.wire.generated import jobs_pb2 as _jobs_pb2
+from hpcbridge.wire.generated import market_pb2 as _market_pb2
 from hpcbridge.wire.generated import transactions_pb2 as _transactions_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -26,6 +27,11 @@ class EntryOutcome(_message.Message):
         UNKNOWN_TYPE: _ClassVar[EntryOutcome.Value]
         TOKEN_INVALID: _ClassVar[EntryOutcome.Value]
         EQUIVOCATION: _ClassVar[EntryOutcome.Value]
+        NO_CREDIT: _ClassVar[EntryOutcome.Value]
+        NO_CAPACITY: _ClassVar[EntryOutcome.Value]
+        OUTDATED: _ClassVar[EntryOutcome.Value]
+        CLOSED: _ClassVar[EntryOutcome.Value]
+        TOO_MANY: _ClassVar[EntryOutcome.Value]
     UNSPECIFIED: EntryOutcome.Value
     ACCEPTED: EntryOutcome.Value
     NOT_PERMITTED: EntryOutcome.Value
@@ -38,6 +44,11 @@ class EntryOutcome(_message.Message):
     UNKNOWN_TYPE: EntryOutcome.Value
     TOKEN_INVALID: EntryOutcome.Value
     EQUIVOCATION: EntryOutcome.Value
+    NO_CREDIT: EntryOutcome.Value
+    NO_CAPACITY: EntryOutcome.Value
+    OUTDATED: EntryOutcome.Value
+    CLOSED: EntryOutcome.Value
+    TOO_MANY: EntryOutcome.Value
     def __init__(self) -> None: ...
 
 class Entry(_message.Message):
@@ -105,6 +116,17 @@ class EventType(_message.Message):
         EPOCH_CLOSED: _ClassVar[EventType.Value]
         GAP_REPORTED: _ClassVar[EventType.Value]
         PARAMETERS_CHANGED: _ClassVar[EventType.Value]
+        CONTRACT_ACTIVATED: _ClassVar[EventType.Value]
+        CREDITED: _ClassVar[EventType.Value]
+        REQUEST_ANSWERED: _ClassVar[EventType.Value]
+        RENTAL_GRANTED: _ClassVar[EventType.Value]
+        RENTAL_READY: _ClassVar[EventType.Value]
+        RENTAL_FAILED: _ClassVar[EventType.Value]
+        RENTAL_ENDED: _ClassVar[EventType.Value]
+        RENTAL_SETTLED: _ClassVar[EventType.Value]
+        RENTAL_CORRECTED: _ClassVar[EventType.Value]
+        USAGE_NOTICED: _ClassVar[EventType.Value]
+        QUEUES_DRIFTED: _ClassVar[EventType.Value]
     UNSPECIFIED: EventType.Value
     JOB_CHANGED: EventType.Value
     JOB_WATCHED: EventType.Value
@@ -118,10 +140,21 @@ class EventType(_message.Message):
     EPOCH_CLOSED: EventType.Value
     GAP_REPORTED: EventType.Value
     PARAMETERS_CHANGED: EventType.Value
+    CONTRACT_ACTIVATED: EventType.Value
+    CREDITED: EventType.Value
+    REQUEST_ANSWERED: EventType.Value
+    RENTAL_GRANTED: EventType.Value
+    RENTAL_READY: EventType.Value
+    RENTAL_FAILED: EventType.Value
+    RENTAL_ENDED: EventType.Value
+    RENTAL_SETTLED: EventType.Value
+    RENTAL_CORRECTED: EventType.Value
+    USAGE_NOTICED: EventType.Value
+    QUEUES_DRIFTED: EventType.Value
     def __init__(self) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("cursor", "at", "type", "audience", "audience_number", "subject", "previous_phase", "job", "job_watch", "node_change", "cluster_state", "registration", "decision", "member", "revocation", "epoch_start", "gap", "parameters")
+    __slots__ = ("cursor", "at", "type", "audience", "audience_number", "subject", "previous_phase", "job", "job_watch", "node_change", "cluster_state", "registration", "decision", "member", "revocation", "epoch_start", "gap", "parameters", "contract_activation", "credit", "request", "rental", "settlement", "statement_line", "usage_notice", "queue_drifts")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +173,14 @@ class Event(_message.Message):
     EPOCH_START_FIELD_NUMBER: _ClassVar[int]
     GAP_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    SETTLEMENT_FIELD_NUMBER: _ClassVar[int]
+    STATEMENT_LINE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_NOTICE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_DRIFTS_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     at: int
     type: EventType.Value
@@ -158,7 +199,15 @@ class Event(_message.Message):
     epoch_start: _transactions_pb2.EpochStart
     gap: _transactions_pb2.Gap
     parameters: _transactions_pb2.Parameters
-    def __init__(self, cursor: _Optional[str] = ..., at: _Optional[int] = ..., type: _Optional[_Union[EventType.Value, str]] = ..., audience: _Optional[str] = ..., audience_number: _Optional[int] = ..., subject: _Optional[str] = ..., previous_phase: _Optional[_Union[_jobs_pb2.Phase.Value, str]] = ..., job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., job_watch: _Optional[_Union[_transactions_pb2.JobWatch, _Mapping]] = ..., node_change: _Optional[_Union[_transactions_pb2.NodeChange, _Mapping]] = ..., cluster_state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., decision: _Optional[_Union[_transactions_pb2.Decision, _Mapping]] = ..., member: _Optional[_Union[Member, _Mapping]] = ..., revocation: _Optional[_Union[_transactions_pb2.Revocation, _Mapping]] = ..., epoch_start: _Optional[_Union[_transactions_pb2.EpochStart, _Mapping]] = ..., gap: _Optional[_Union[_transactions_pb2.Gap, _Mapping]] = ..., parameters: _Optional[_Union[_transactions_pb2.Parameters, _Mapping]] = ...) -> None: ...
+    contract_activation: _market_pb2.ContractActivation
+    credit: _market_pb2.Credit
+    request: _market_pb2.RequestRecord
+    rental: _market_pb2.Rental
+    settlement: _market_pb2.Settlement
+    statement_line: _market_pb2.StatementLine
+    usage_notice: _market_pb2.UsageNotice
+    queue_drifts: _clusters_pb2.QueueDrifts
+    def __init__(self, cursor: _Optional[str] = ..., at: _Optional[int] = ..., type: _Optional[_Union[EventType.Value, str]] = ..., audience: _Optional[str] = ..., audience_number: _Optional[int] = ..., subject: _Optional[str] = ..., previous_phase: _Optional[_Union[_jobs_pb2.Phase.Value, str]] = ..., job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., job_watch: _Optional[_Union[_transactions_pb2.JobWatch, _Mapping]] = ..., node_change: _Optional[_Union[_transactions_pb2.NodeChange, _Mapping]] = ..., cluster_state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., decision: _Optional[_Union[_transactions_pb2.Decision, _Mapping]] = ..., member: _Optional[_Union[Member, _Mapping]] = ..., revocation: _Optional[_Union[_transactions_pb2.Revocation, _Mapping]] = ..., epoch_start: _Optional[_Union[_transactions_pb2.EpochStart, _Mapping]] = ..., gap: _Optional[_Union[_transactions_pb2.Gap, _Mapping]] = ..., parameters: _Optional[_Union[_transactions_pb2.Parameters, _Mapping]] = ..., contract_activation: _Optional[_Union[_market_pb2.ContractActivation, _Mapping]] = ..., credit: _Optional[_Union[_market_pb2.Credit, _Mapping]] = ..., request: _Optional[_Union[_market_pb2.RequestRecord, _Mapping]] = ..., rental: _Optional[_Union[_market_pb2.Rental, _Mapping]] = ..., settlement: _Optional[_Union[_market_pb2.Settlement, _Mapping]] = ..., statement_line: _Optional[_Union[_market_pb2.StatementLine, _Mapping]] = ..., usage_notice: _Optional[_Union[_market_pb2.UsageNotice, _Mapping]] = ..., queue_drifts: _Optional[_Union[_clusters_pb2.QueueDrifts, _Mapping]] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("name", "role", "vetting", "revoked", "attributes", "installations", "enrolled_at")

@@ -1,5 +1,6 @@
 from hpcbridge.wire.generated import entries_pb2 as _entries_pb2
 from hpcbridge.wire.generated import jobs_pb2 as _jobs_pb2
+from hpcbridge.wire.generated import market_pb2 as _market_pb2
 from hpcbridge.wire.generated import transactions_pb2 as _transactions_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -331,12 +332,148 @@ class GetParametersReply(_message.Message):
     size: int
     def __init__(self, parameters: _Optional[_Iterable[_Union[_transactions_pb2.Parameter, _Mapping]]] = ..., size: _Optional[int] = ...) -> None: ...
 
+class ListRequestsRequest(_message.Message):
+    __slots__ = ("after", "member")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    member: str
+    def __init__(self, after: _Optional[str] = ..., member: _Optional[str] = ...) -> None: ...
+
+class ListRequestsReply(_message.Message):
+    __slots__ = ("requests", "size", "next")
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[_market_pb2.RequestRecord]
+    size: int
+    next: str
+    def __init__(self, requests: _Optional[_Iterable[_Union[_market_pb2.RequestRecord, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class GetRequestRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: str
+    def __init__(self, request: _Optional[str] = ...) -> None: ...
+
+class GetRequestReply(_message.Message):
+    __slots__ = ("request", "size")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    request: _market_pb2.RequestRecord
+    size: int
+    def __init__(self, request: _Optional[_Union[_market_pb2.RequestRecord, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class ListOffersRequest(_message.Message):
+    __slots__ = ("request", "after")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    request: str
+    after: str
+    def __init__(self, request: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class ListOffersReply(_message.Message):
+    __slots__ = ("offers", "size", "next")
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    offers: _containers.RepeatedCompositeFieldContainer[_market_pb2.Offer]
+    size: int
+    next: str
+    def __init__(self, offers: _Optional[_Iterable[_Union[_market_pb2.Offer, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ListWhyNotsRequest(_message.Message):
+    __slots__ = ("request", "after")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    request: str
+    after: str
+    def __init__(self, request: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class ListWhyNotsReply(_message.Message):
+    __slots__ = ("why_nots", "size", "next")
+    WHY_NOTS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    why_nots: _containers.RepeatedCompositeFieldContainer[_market_pb2.WhyNot]
+    size: int
+    next: str
+    def __init__(self, why_nots: _Optional[_Iterable[_Union[_market_pb2.WhyNot, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ListRentalsRequest(_message.Message):
+    __slots__ = ("after", "open_only")
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    open_only: bool
+    def __init__(self, after: _Optional[str] = ..., open_only: bool = ...) -> None: ...
+
+class ListRentalsReply(_message.Message):
+    __slots__ = ("rentals", "size", "next")
+    RENTALS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    rentals: _containers.RepeatedCompositeFieldContainer[_market_pb2.Rental]
+    size: int
+    next: str
+    def __init__(self, rentals: _Optional[_Iterable[_Union[_market_pb2.Rental, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class GetRentalRequest(_message.Message):
+    __slots__ = ("rental", "after")
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    rental: str
+    after: str
+    def __init__(self, rental: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class GetRentalReply(_message.Message):
+    __slots__ = ("rental", "lines", "size", "next")
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    rental: _market_pb2.Rental
+    lines: _containers.RepeatedCompositeFieldContainer[_market_pb2.StatementLine]
+    size: int
+    next: str
+    def __init__(self, rental: _Optional[_Union[_market_pb2.Rental, _Mapping]] = ..., lines: _Optional[_Iterable[_Union[_market_pb2.StatementLine, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class GetBalanceRequest(_message.Message):
+    __slots__ = ("member",)
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    def __init__(self, member: _Optional[str] = ...) -> None: ...
+
+class GetBalanceReply(_message.Message):
+    __slots__ = ("balance", "size")
+    BALANCE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    balance: _market_pb2.Balance
+    size: int
+    def __init__(self, balance: _Optional[_Union[_market_pb2.Balance, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class ListProgramDemandRequest(_message.Message):
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    def __init__(self, after: _Optional[str] = ...) -> None: ...
+
+class ListProgramDemandReply(_message.Message):
+    __slots__ = ("programs", "size", "next")
+    PROGRAMS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    programs: _containers.RepeatedCompositeFieldContainer[_market_pb2.ProgramDemand]
+    size: int
+    next: str
+    def __init__(self, programs: _Optional[_Iterable[_Union[_market_pb2.ProgramDemand, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
 class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class LedgerStatus(_message.Message):
-    __slots__ = ("origin", "checkpoint", "last_entry_at", "last_tick_at", "version", "contract_version", "engine", "streams", "subscribers")
+    __slots__ = ("origin", "checkpoint", "last_entry_at", "last_tick_at", "version", "contract_version", "engine", "streams", "subscribers", "refusals")
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     LAST_ENTRY_AT_FIELD_NUMBER: _ClassVar[int]
@@ -346,6 +483,7 @@ class LedgerStatus(_message.Message):
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBERS_FIELD_NUMBER: _ClassVar[int]
+    REFUSALS_FIELD_NUMBER: _ClassVar[int]
     origin: str
     checkpoint: _entries_pb2.Checkpoint
     last_entry_at: int
@@ -355,7 +493,8 @@ class LedgerStatus(_message.Message):
     engine: str
     streams: int
     subscribers: int
-    def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[_Union[_entries_pb2.Checkpoint, _Mapping]] = ..., last_entry_at: _Optional[int] = ..., last_tick_at: _Optional[int] = ..., version: _Optional[str] = ..., contract_version: _Optional[int] = ..., engine: _Optional[str] = ..., streams: _Optional[int] = ..., subscribers: _Optional[int] = ...) -> None: ...
+    refusals: _containers.RepeatedCompositeFieldContainer[_transactions_pb2.Parameter]
+    def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[_Union[_entries_pb2.Checkpoint, _Mapping]] = ..., last_entry_at: _Optional[int] = ..., last_tick_at: _Optional[int] = ..., version: _Optional[str] = ..., contract_version: _Optional[int] = ..., engine: _Optional[str] = ..., streams: _Optional[int] = ..., subscribers: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[_transactions_pb2.Parameter, _Mapping]]] = ...) -> None: ...
 
 class EnrolRequest(_message.Message):
     __slots__ = ("token_secret", "installation", "csr")

@@ -116,6 +116,46 @@ class LedgerStub(object):
                 request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.LedgerStatus.FromString,
                 _registered_method=True)
+        self.ListRequests = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/ListRequests',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsReply.FromString,
+                _registered_method=True)
+        self.GetRequest = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/GetRequest',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRequestRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRequestReply.FromString,
+                _registered_method=True)
+        self.ListOffers = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/ListOffers',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListOffersRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListOffersReply.FromString,
+                _registered_method=True)
+        self.ListWhyNots = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/ListWhyNots',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsReply.FromString,
+                _registered_method=True)
+        self.ListRentals = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/ListRentals',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsReply.FromString,
+                _registered_method=True)
+        self.GetRental = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/GetRental',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRentalRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRentalReply.FromString,
+                _registered_method=True)
+        self.GetBalance = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/GetBalance',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceReply.FromString,
+                _registered_method=True)
+        self.ListProgramDemand = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/ListProgramDemand',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.FromString,
+                _registered_method=True)
 
 
 class LedgerServicer(object):
@@ -222,6 +262,57 @@ class LedgerServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRequests(self, request, context):
+        """The market: a user's requests with their offers and reasons, rentals with their statement, accounts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRequest(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOffers(self, request, context):
+        """The paper's displayResourcesAndRentalPrice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWhyNots(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentals(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRental(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBalance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgramDemand(self, request, context):
+        """Programs that were asked for and missing everywhere; for providers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -304,6 +395,46 @@ def add_LedgerServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetStatusRequest.FromString,
                     response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.LedgerStatus.SerializeToString,
+            ),
+            'ListRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRequests,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsReply.SerializeToString,
+            ),
+            'GetRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRequest,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRequestRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRequestReply.SerializeToString,
+            ),
+            'ListOffers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOffers,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListOffersRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListOffersReply.SerializeToString,
+            ),
+            'ListWhyNots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWhyNots,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsReply.SerializeToString,
+            ),
+            'ListRentals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentals,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsReply.SerializeToString,
+            ),
+            'GetRental': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRental,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRentalRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetRentalReply.SerializeToString,
+            ),
+            'GetBalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBalance,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceReply.SerializeToString,
+            ),
+            'ListProgramDemand': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgramDemand,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -739,6 +870,222 @@ class Ledger(object):
             '/hpcbridge.v1.Ledger/GetStatus',
             hpcbridge_dot_v1_dot_ledger__pb2.GetStatusRequest.SerializeToString,
             hpcbridge_dot_v1_dot_ledger__pb2.LedgerStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/ListRequests',
+            hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.ListRequestsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/GetRequest',
+            hpcbridge_dot_v1_dot_ledger__pb2.GetRequestRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.GetRequestReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOffers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/ListOffers',
+            hpcbridge_dot_v1_dot_ledger__pb2.ListOffersRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.ListOffersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWhyNots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/ListWhyNots',
+            hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.ListWhyNotsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/ListRentals',
+            hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.ListRentalsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRental(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/GetRental',
+            hpcbridge_dot_v1_dot_ledger__pb2.GetRentalRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.GetRentalReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/GetBalance',
+            hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.GetBalanceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgramDemand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/ListProgramDemand',
+            hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.FromString,
             options,
             channel_credentials,
             insecure,

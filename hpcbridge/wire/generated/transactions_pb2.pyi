@@ -276,9 +276,11 @@ class JobChanges(_message.Message):
     def __init__(self, cluster: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[JobChange, _Mapping]]] = ...) -> None: ...
 
 class JobWatch(_message.Message):
-    __slots__ = ("cluster", "job_id")
+    __slots__ = ("cluster", "job_id", "owner")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     job_id: str
-    def __init__(self, cluster: _Optional[str] = ..., job_id: _Optional[str] = ...) -> None: ...
+    owner: str
+    def __init__(self, cluster: _Optional[str] = ..., job_id: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
