@@ -138,6 +138,7 @@ def test_a_name_of_four_megabytes(scheduler: str) -> None:
     read = reader_of(field)
     size = (1 << 19) if scheduler == "standard" else (4 << 20)  # docs/standard.md: a record has at most a mebibyte
     check(field, b"A" * size, clean=clean_records(field, read), read=read)
+    check(dataclasses.replace(field, anybody=False), b"\n" * size, clean=clean_records(field, read), read=read)
 
 
 # Slurm's raw text with a nonce: what a forger cannot know, and what he can

@@ -252,21 +252,23 @@ def _records(lines: Sequence[str], nonce: str, layout: Layout) -> Iterator[tuple
     """
     separator, width = f"|{nonce}|", layout.width
     number, elapsed, rest = 0, "", ""
+    more: list[str] = []
     for position, line in enumerate(lines[1:], 2):
         first, found, after = line.partition(separator)
         if found and (_ELAPSED.match(first) if layout.timed else "|" not in first):
             if number:
-                yield number, elapsed, rest
+                yield number, elapsed, "\n".join((rest, *more)) if more else rest
+            more = []
             number, elapsed, rest = (position, first, after) if layout.timed else (position, "", f"{first}{layout.separator}{after}")
             if layout.separator == "|":
                 _check_alone(after.partition(separator)[2], width, position, line)
         elif number:
             _check_alone(after, width, position, line)
-            rest = f"{rest}\n{line}"
+            more.append(line)
         else:
             raise ReportUnreadable("a line before the first record", line_number=position, line=escape_text(line))
     if number:
-        yield number, elapsed, rest
+        yield number, elapsed, "\n".join((rest, *more)) if more else rest
 
 
 def _check_alone(text: str, width: int, position: int, line: str) -> None:
