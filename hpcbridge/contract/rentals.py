@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rentals: granted for an offer, given back, and what the provider says of their account; the ends that come by time or with a cluster.
+"""Rentals: granted for an offer, given back, and what the provider says of their account; the ends that come by time, or with a cluster
+or a user that leaves.
 
 A rental ends once, in `settle`, which moves the money and tells both sides; here is decided when and for which reason. That an order is for
 the caller's own request, and a report for the provider's own rental, was decided before, in access.py. Every word on a rental goes out in
@@ -17,6 +18,7 @@ from hpcbridge.contract.market import (
     due_rentals,
     for_provider,
     open_rentals,
+    open_rentals_of_member,
     put_rental,
     rental_name,
     set_due,
@@ -108,10 +110,19 @@ def end_rentals_of(draft: Draft, cluster: str, at: Instant) -> None:
 
     They are not settled here, because they may be many and the order that stops a cluster must not be slow.
     """
-    for name in open_rentals(draft, cluster):
+    _make_due(draft, open_rentals(draft, cluster), at, end=RentalEnd.CLUSTER_ENDED)
+
+
+def end_rentals_of_member(draft: Draft, member: str, at: Instant) -> None:
+    """A user takes part no longer: as with a cluster, its open rentals are due now and end for that."""
+    _make_due(draft, open_rentals_of_member(draft, member), at, end=RentalEnd.MEMBER_ENDED)
+
+
+def _make_due(draft: Draft, names: list[str], at: Instant, *, end: RentalEnd) -> None:
+    for name in names:
         rental = stored_rental(draft, name)
         if rental is not None:
-            set_due(draft, rental, at, end=RentalEnd.CLUSTER_ENDED)
+            set_due(draft, rental, at, end=end)
 
 
 def _known(draft: Draft, name: str) -> Rental:
