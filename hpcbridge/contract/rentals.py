@@ -56,6 +56,7 @@ _UNUSED = frozenset({RentalState.GRANTED, RentalState.READY})
 
 def rent(draft: Draft, caller: Caller, body: RentalOrder, at: Instant) -> None:
     """The paper's rental process: holds the deposit, takes cores and GPUs, makes the username, and tells both sides."""
+    _check_room(draft, caller.member)
     choice = choose(draft, caller.member, body, at=at)
     hold(draft, caller.member, choice.deposit)
     take_capacity(draft, choice.stored.cluster, choice.queue, cores=body.cores, gpus=body.gpus)
@@ -123,6 +124,13 @@ def _make_due(draft: Draft, names: list[str], at: Instant, *, end: RentalEnd) ->
         rental = stored_rental(draft, name)
         if rental is not None:
             set_due(draft, rental, at, end=end)
+
+
+def _check_room(draft: Draft, member: str) -> None:
+    """Asked before anything is looked for: whoever has its fill costs nobody the search for the best."""
+    rented, most = len(open_rentals_of_member(draft, member)), parameter(draft, "rentals_open")
+    if rented >= most:
+        raise Refused(EntryOutcome.TOO_MANY, f"{member} has {rented} open rentals, a member may have {most}", hint="cancel one, or wait")
 
 
 def _known(draft: Draft, name: str) -> Rental:
