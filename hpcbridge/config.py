@@ -15,16 +15,18 @@ import re
 import tomllib
 import types
 import typing
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from hpcbridge.errors import ConfigError
-from hpcbridge.model.clusters import Program, Rates, Registration
+from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
+from hpcbridge.model.jobs import MAX_BYTES
 from hpcbridge.model.quantities import check_name
 from hpcbridge.schedulers import SCHEDULERS
 
@@ -52,8 +54,21 @@ class RatesSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSection:
+    """A queue that is offered, with the most one job may have; what is left out is as observed, and the rates are those of the cluster."""
+
+    name: str
+    max_cores: int | None = None
+    gpus: int | None = None
+    gpu_type: str | None = None
+    memory_bytes: int | None = None
+    max_walltime_seconds: int | None = None
+    rates: RatesSection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSection:
-    """The cluster as it is registered; ``location`` is latitude and longitude in degrees."""
+    """The cluster as it is registered; ``location`` is latitude and longitude in degrees. ``queues`` are those offered, or all."""
 
     name: str
     login_address: str = ""
@@ -61,6 +76,7 @@ class ClusterSection:
     programs: tuple[ProgramSection, ...] = ()
     installs_programs: bool = False
     rates: RatesSection | None = None
+    queues: tuple[QueueSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,17 +241,18 @@ def load_agent_config(path: Path) -> AgentConfig:
     """Reads hpcbridged.toml; ConfigError naming file, line and key."""
     source = _Source(path)
     config = source.read(AgentConfig)
+    _check_queues(source, config.cluster.queues)
     try:
         check_name("name", config.cluster.name)
         _ = config.registration
-    except (ValueError, InvalidOperation) as error:
+    except (ValueError, ArithmeticError) as error:
         raise source.error(("cluster",), str(error)) from error
     _check_scheduler(source, config.scheduler)
     _check_metrics(source, config.metrics)
     for section, name in ((config.scheduler, "scheduler"), (config.intervals, "intervals"), (config.spool, "spool")):
         _check_positive(source, section, name)
     for number, endpoint in enumerate(config.ledger):
-        _check_address(source, endpoint.address, ("ledger", "address"), f"[[ledger]] number {number + 1}: address")
+        _check_address(source, endpoint.address, ("ledger", "address"), f"[[ledger]] number {number + 1}: address", number=number + 1)
     return config
 
 
@@ -253,6 +270,10 @@ def load_ledger_config(path: Path) -> LedgerConfig:
 
 Config = TypeVar("Config")
 _MICRO = Decimal(1_000_000)
+MAX_QUEUES = 256
+MAX_QUEUE_TEXT = 64
+QUEUE_FIGURES = {"max_cores": (1, 1 << 31), "gpus": (0, 1 << 31), "memory_bytes": (1, MAX_BYTES), "max_walltime_seconds": (1, 1 << 31)}
+"""Lowest and highest figure of a queue, as the contract takes them; the agent does without the contract itself."""
 _TOML_WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
                "object": "a section", "decimal": "a number"}  # fmt: skip
 
@@ -282,42 +303,56 @@ class _Source:
         except msgspec.ValidationError as error:
             raise self._type_error(kind, str(error)) from error
 
-    def _check_keys(self, kind: Any, tree: Mapping[str, Any], place: tuple[str, ...]) -> None:
+    def _check_keys(self, kind: Any, tree: Mapping[str, Any], place: tuple[str, ...], *, number: int = 0) -> None:
         hints = typing.get_type_hints(kind)
         for key, value in tree.items():
             if key not in hints:
                 near = difflib.get_close_matches(key, hints, n=1, cutoff=0.4)
                 hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
-                raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint)
+                raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint, number=number)
             section = _section_of(hints[key])
             if section is not None:
-                for item in value if isinstance(value, list) else [value]:
+                numbered = enumerate(value, start=1) if isinstance(value, list) else [(number, value)]
+                for ordinal, item in numbered:
                     if isinstance(item, dict):
-                        self._check_keys(section, item, (*place, key))
+                        self._check_keys(section, item, (*place, key), number=ordinal)
 
     def _type_error(self, kind: Any, message: str) -> ConfigError:
         reason, _, path = message.partition(" - at `$")
         place = tuple(re.sub(r"\[[^]]*\]", "", path.rstrip("`")).strip(".").split("."))
-        return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=_choices(kind, place))
+        entry = re.search(r"\[(\d+)\]", path)
+        number = 0 if entry is None else int(entry[1]) + 1
+        return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=_choices(kind, place), number=number)
 
-    def error(self, place: tuple[str, ...], message: str, *, hint: str = "") -> ConfigError:
-        line = self._line_of(place)
+    def error(self, place: tuple[str, ...], message: str, *, hint: str = "", number: int = 0) -> ConfigError:
+        line = self._line_of(place, number)
         where = f"{self.path}:{line}" if line else str(self.path)
         return ConfigError(f"{where}: {message}", hint=hint)
 
-    def _line_of(self, place: tuple[str, ...]) -> int | None:
-        """Line of the last key of ``place`` below its section's header; of the header itself if the key is not written out."""
-        section, found = (), None
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            header = re.match(r"\s*\[\[?\s*([\w.\-]+)\s*\]\]?", line)
+    def _line_of(self, place: tuple[str, ...], number: int) -> int | None:
+        """Line of the last key of ``place``; if it is not written out, of the nearest key or header around it that is.
+
+        ``number`` is that of the entry, from 1, where a section on the way is written ``[[so]]``; 0 for the first one that fits.
+        """
+        section: tuple[str, ...] = ()
+        entries: Counter[tuple[str, ...]] = Counter()
+        found, depth = None, 0
+        for line_number, line in enumerate(self.text.splitlines(), start=1):
+            header = re.match(r"\s*(\[\[?)\s*([\w.\-]+)\s*\]\]?", line)
             if header:
-                section = tuple(header[1].split("."))
-                if section == place[: len(section)]:
-                    found = found or number
-                if section == place:
-                    return number
-            elif section == place[:-1] and re.match(rf"\s*[\"']?{re.escape(place[-1])}[\"']?\s*=", line):
-                return number
+                section = tuple(header[2].split("."))
+                entries[section] += header[1] == "[["
+            entry = max(entries[place[:length]] for length in range(len(place) + 1))
+            if section != place[: len(section)] or (number and entry not in (0, number)):
+                continue
+            if header and section == place:
+                return line_number
+            key = None if header or section == place else re.match(rf"\s*[\"']?{re.escape(place[len(section)])}[\"']?\s*[.=]", line)
+            if key and len(section) == len(place) - 1:
+                return line_number
+            here = 2 * len(section) + bool(key) if header or key else 0
+            if here > depth:
+                found, depth = line_number, here
         return found
 
 
@@ -329,7 +364,8 @@ def _section_of(hint: Any) -> Any:
 
 def _plain(reason: str) -> str:
     """What msgspec complains of, in the words of TOML."""
-    return re.sub(r"`(\w+)`", lambda found: _TOML_WORDS.get(found[1], found[0]), f"{reason[:1].lower()}{reason[1:]}").replace("enum ", "")
+    text = re.sub(r"`(\w+)(?: \| null)?`", lambda found: _TOML_WORDS.get(found[1], found[0]), f"{reason[:1].lower()}{reason[1:]}")
+    return text.replace("enum ", "")
 
 
 def _choices(kind: Any, place: tuple[str, ...]) -> str:
@@ -382,6 +418,19 @@ def _registration(cluster: ClusterSection) -> Registration:
         programs=tuple(Program(name=program.name, version=program.version) for program in cluster.programs),
         installs_programs=cluster.installs_programs,
         rates=_rates(cluster.rates),
+        queues=tuple(_queue(queue) for queue in cluster.queues),
+    )
+
+
+def _queue(queue: QueueSection) -> QueueOffer:
+    return QueueOffer(
+        name=queue.name,
+        max_cores=queue.max_cores,
+        gpu_type=queue.gpu_type,
+        gpus=queue.gpus,
+        max_walltime_seconds=queue.max_walltime_seconds,
+        memory_bytes=queue.memory_bytes,
+        rates=_rates(queue.rates),
     )
 
 
@@ -399,10 +448,47 @@ def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> i
     """Millionths, exactly: more than six decimals are refused rather than rounded."""
     if value is None:
         return None
-    scaled = value * _MICRO
-    if not value.is_finite() or abs(value) > limit or scaled != scaled.to_integral_value():
+    # copy_abs, because abs() and * do not bear a number beyond a decimal's own range
+    scaled = value * _MICRO if value.is_finite() and value.copy_abs() <= limit else None
+    if scaled is None or scaled != scaled.to_integral_value():
         raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
     return int(scaled)
+
+
+def _check_queues(source: _Source, queues: tuple[QueueSection, ...]) -> None:
+    """What the ledger would refuse of the offered queues, said here with its line."""
+    names: set[str] = set()
+    for number, queue in enumerate(queues, start=1):
+        key, fault = _queue_fault(queue, names)
+        if fault:
+            place = ("cluster", "queues", *key.split("."))
+            raise source.error(place, f"[[cluster.queues]] number {number}: {key}{fault}", number=number)
+        names.add(queue.name)
+    if len(queues) > MAX_QUEUES:
+        place, message = ("cluster", "queues"), f"[[cluster.queues]]: more than {MAX_QUEUES}"
+        raise source.error(place, message, number=MAX_QUEUES + 1)
+
+
+def _queue_fault(queue: QueueSection, names: set[str]) -> tuple[str, str]:
+    """The key and what is wrong with it; empty if nothing."""
+    if queue.name in names:
+        return "name", f" {queue.name[:MAX_QUEUE_TEXT]!r} is that of another one above"
+    if not (1 <= len(queue.name) <= MAX_QUEUE_TEXT and queue.name.isprintable()):
+        return "name", f": 1 to {MAX_QUEUE_TEXT} printable characters, as the scheduler calls it"
+    if queue.gpu_type is not None and not re.fullmatch(rf"[!-~](?:[ -~]{{0,{MAX_QUEUE_TEXT - 2}}}[!-~])?", queue.gpu_type):
+        return "gpu_type", f": 1 to {MAX_QUEUE_TEXT} printable ASCII characters, because users ask with no others"
+    for key, (lowest, highest) in QUEUE_FIGURES.items():
+        value = getattr(queue, key)
+        if value is not None and not lowest <= value <= highest:
+            return key, f" = {value}: from {lowest} to {highest}"
+    for item in dataclasses.fields(RatesSection) if queue.rates is not None else ():
+        try:
+            price = _micro("", getattr(queue.rates, item.name)) or 0
+        except (ValueError, ArithmeticError) as error:
+            return f"rates.{item.name}", str(error)
+        if price < 0:
+            return f"rates.{item.name}", ": a price is not below 0"
+    return "", ""
 
 
 def _check_scheduler(source: _Source, section: SchedulerSection) -> None:
@@ -456,7 +542,8 @@ def _check_positive(source: _Source, section: Any, name: str) -> None:
             raise source.error((name, item.name), f"[{name}] {item.name} = {value}: must be at least 1")
 
 
-def _check_address(source: _Source, address: str, place: tuple[str, ...], what: str) -> None:
+def _check_address(source: _Source, address: str, place: tuple[str, ...], what: str, *, number: int = 0) -> None:
     match = re.fullmatch(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", address)
     if match is None or int(match[1]) > 65_535:
-        raise source.error(place, f"{what} {address!r} is not HOST:PORT", hint="an IPv6 address stands in brackets: [::1]:7443")
+        hint = "an IPv6 address stands in brackets: [::1]:7443"
+        raise source.error(place, f"{what} {address!r} is not HOST:PORT", hint=hint, number=number)

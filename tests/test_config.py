@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hpcbridge.config import AgentConfig, load_agent_config, load_ledger_config
+from hpcbridge.config import MAX_QUEUE_TEXT, MAX_QUEUES, QUEUE_FIGURES, AgentConfig, load_agent_config, load_ledger_config
+from hpcbridge.contract.queueoffers import queues_fault
 from hpcbridge.errors import ConfigError
-from hpcbridge.model.clusters import Program, Rates, Registration
+from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
 
 GOOD = """\
 state_directory = "/tmp/state"
@@ -85,6 +87,7 @@ def test_everything_written_is_read_exactly(tmp_path: Path) -> None:
         ('name = "north"', 'name = "North Pole"', [":3:", "lower-case"]),
         ("location = [35.681236, 139.767125]", "location = [135.6, 139.7]", ["latitude", "at most 90"]),
         ("cpu_core_per_hour = 0.05", "cpu_core_per_hour = 0.0000001", ["six decimals"]),
+        ("cpu_core_per_hour = 0.05", "cpu_core_per_hour = 1e9999999", [":3:", "rates.cpu_core_per_hour", "at most 1000000000"]),
         ('address = "ledger.example:7443"', 'address = "ledger.example"', ["HOST:PORT"]),
         ('state_directory = "/tmp/state"', 'state_directory = "state"', ["absolute"]),
         ("[intervals]", "[intervals", ["not TOML", "line 28"]),
@@ -121,6 +124,124 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, e
 def test_where_metrics_may_be_served(tmp_path: Path, lines: str) -> None:
     assert load(tmp_path, f"{GOOD}\n[metrics]\n{lines}\n").metrics.address == lines.split('"')[1]
     assert load(tmp_path, GOOD).metrics.address == "127.0.0.1:9464"
+
+
+QUEUES = """\
+[[cluster.queues]]
+name = "batch"
+
+[[cluster.queues]]
+name = "gpu"
+max_cores = 64
+gpus = 4
+gpu_type = "A100"
+memory_bytes = 549755813888
+max_walltime_seconds = 172800
+
+[cluster.queues.rates]
+cpu_core_per_hour = 0.03
+gpu_core_per_hour = 1.5
+
+[[cluster.queues]]
+name = "free"
+rates = { cpu_core_per_hour = 0 }
+
+"""
+"""Stands before [cluster.rates]; its first line is number 13."""
+
+
+def with_queues(text: str = QUEUES) -> str:
+    return GOOD.replace("[cluster.rates]", f"{text}[cluster.rates]", 1)
+
+
+def test_offered_queues_are_read_exactly(tmp_path: Path) -> None:
+    assert load(tmp_path, with_queues()).registration.queues == (
+        QueueOffer(name="batch"),
+        QueueOffer(
+            name="gpu",
+            max_cores=64,
+            gpus=4,
+            gpu_type="A100",
+            memory_bytes=512 << 30,
+            max_walltime_seconds=48 * 3600,
+            rates=Rates(cpu_core_per_hour=30_000, gpu_core_per_hour=1_500_000),
+        ),
+        QueueOffer(name="free", rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)),
+    )
+    assert load(tmp_path, with_queues()).registration.rates == Rates(cpu_core_per_hour=50_000, gpu_core_per_hour=1_000_000)
+    assert load(tmp_path, GOOD).registration.queues == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('name = "free"', 'name = "gpu"', [":29:", "[[cluster.queues]] number 3: name 'gpu' is that of another one above"]),
+        ('name = "free"', 'name = ""', [":29:", "number 3: name", "1 to 64"]),
+        ('name = "free"', 'name = "free\\u0007"', [":29:", "number 3: name", "printable"]),
+        ('name = "free"', f'name = "{"q" * 65}"', [":29:", "number 3: name", "1 to 64"]),
+        ('name = "free"', "name = 3", [":29:", "cluster.queues.name: expected text in quotes"]),
+        ('name = "free"\n', "", [":28:", "cluster.queues", "name"]),
+        ("max_cores = 64", "max_cores = 0", [":18:", "number 2: max_cores = 0: from 1 to 2147483648"]),
+        ("max_cores = 64", 'max_cores = "64"', [":18:", "cluster.queues.max_cores: expected a whole number"]),
+        ("max_cores = 64", "max_cores = 64.5", [":18:", "cluster.queues.max_cores"]),
+        ("max_cores = 64", "max_core = 64", [":18:", "unknown key 'cluster.queues.max_core'", "did you mean 'max_cores'"]),
+        ("gpus = 4", "gpus = -1", [":19:", "number 2: gpus = -1"]),
+        ('gpu_type = "A100"', 'gpu_type = ""', [":20:", "number 2: gpu_type"]),
+        ('gpu_type = "A100"', 'gpu_type = "\u0410100"', [":20:", "number 2: gpu_type", "ASCII"]),
+        ("memory_bytes = 549755813888", 'memory_bytes = "512GiB"', [":21:", "cluster.queues.memory_bytes: expected a whole number"]),
+        ("memory_bytes = 549755813888", "memory_bytes = 0", [":21:", "number 2: memory_bytes = 0"]),
+        ("memory_bytes = 549755813888", 'memory = "512GiB"', [":21:", "did you mean 'memory_bytes'"]),
+        ("max_walltime_seconds = 172800", "max_walltime_seconds = 0", [":22:", "number 2: max_walltime_seconds = 0"]),
+        ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = 0.0000003", [":25:", "number 2: rates.cpu_core_per_hour", "six decimals"]),
+        ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = -0.03", [":25:", "number 2: rates.cpu_core_per_hour", "not below 0"]),
+        ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = 1e9999999", [":25:", "number 2: rates.cpu_core_per_hour"]),
+        ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = nan", [":25:", "number 2: rates.cpu_core_per_hour"]),
+        ("cpu_core_per_hour = 0.03\n", "", [":24:", "cluster.queues.rates", "cpu_core_per_hour"]),
+        ("{ cpu_core_per_hour = 0 }", "{ cpu_core_per_hour = -1 }", [":30:", "number 3: rates.cpu_core_per_hour", "not below 0"]),
+        ("{ cpu_core_per_hour = 0 }", "{ cpu_per_hour = 1 }", [":30:", "cluster.queues.rates.cpu_per_hour", "did you mean"]),
+        ("{ cpu_core_per_hour = 0 }", "5", [":30:", "cluster.queues.rates: expected a section, got a whole number"]),
+    ],
+)
+def test_a_mistake_in_a_queue_is_named_with_its_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    assert QUEUES.count(old) == 1
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, with_queues(QUEUES.replace(old, new)))
+    text = f"{caught.value} {caught.value.hint}"
+    assert all(part in text for part in ["hpcbridged.toml", *expected]), text
+
+
+def test_the_queues_may_be_written_as_a_list(tmp_path: Path) -> None:
+    listed = GOOD.replace("installs_programs = true", 'queues = [{ name = "a" }, { name = "b", gpus = 1 }]')
+    assert load(tmp_path, listed).registration.queues == (QueueOffer(name="a"), QueueOffer(name="b", gpus=1))
+    with pytest.raises(ConfigError, match=r"toml:7: .*number 2: gpus = -1"):
+        load(tmp_path, listed.replace("gpus = 1", "gpus = -1"))
+
+
+def test_too_many_queues(tmp_path: Path) -> None:
+    many = "".join(f'[[cluster.queues]]\nname = "q{number}"\n' for number in range(MAX_QUEUES))
+    offered = load(tmp_path, with_queues(many)).registration.queues
+    assert (len(offered), queues_fault(offered)) == (MAX_QUEUES, "")
+    with pytest.raises(ConfigError, match=rf"toml:{13 + 2 * MAX_QUEUES}: .*more than {MAX_QUEUES}"):
+        load(tmp_path, with_queues(f'{many}[[cluster.queues]]\nname = "last"\n'))
+
+
+def test_the_bounds_of_a_queue_are_those_of_the_contract() -> None:
+    for key, (lowest, highest) in QUEUE_FIGURES.items():
+        for figure, right in ((lowest, True), (highest, True), (lowest - 1, False), (highest + 1, False)):
+            values: dict[str, Any] = {key: figure}
+            assert (queues_fault((QueueOffer(name="q", **values),)) == "") is right, (key, figure)
+    for length, right in ((0, False), (1, True), (MAX_QUEUE_TEXT, True), (MAX_QUEUE_TEXT + 1, False)):
+        assert (queues_fault((QueueOffer(name="q" * length),)) == "") is right
+
+
+def test_the_dearest_price_is_one_the_contract_takes(tmp_path: Path) -> None:
+    dearest = load(tmp_path, with_queues(QUEUES.replace("0.03", "1000000000"))).registration
+    assert queues_fault(dearest.queues) == ""
+
+
+def test_a_mistake_in_the_second_endpoint_is_named_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"toml:32: \[\[ledger\]\] number 2"):
+        load(tmp_path, f'{GOOD}\n[[ledger]]\naddress = "nowhere"\n')
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ _OFFER = re.compile(r"(r(?:0|[1-9][0-9]{0,14}))-([1-9][0-9]{0,3})\Z")
 _RENTAL = re.compile(r"l(0|[1-9][0-9]{0,14})\Z")
 _RENTALS = "rental/"
 _OPEN = "openrental/"
+_MEMBERS_OPEN = "memberopen/"
 _DUE = "rentaldue/"
+_FINAL = frozenset({RentalEnd.CLUSTER_ENDED, RentalEnd.MEMBER_ENDED})
 
 
 def request_name(index: int) -> str:
@@ -138,7 +140,7 @@ def for_provider(rental: Rental) -> Rental:
 def put_rental(draft: Draft, rental: Rental) -> None:
     """Puts a rental on record; the lists of its user, provider and cluster and its username are written with the first word on it.
 
-    One that has ended leaves the list of those that are open and is due no more.
+    One that has ended leaves the lists of those that are open and is due no more.
     """
     key = rental_key(rental.rental)
     number = key.removeprefix(_RENTALS)
@@ -147,9 +149,11 @@ def put_rental(draft: Draft, rental: Rental) -> None:
         draft.put(f"memberrental/{rental.provider}/{number}", b"")
         draft.put(f"clusterrental/{rental.cluster}/{number}", b"")
         draft.put(f"{_OPEN}{rental.cluster}/{number}", b"")
+        draft.put(f"{_MEMBERS_OPEN}{rental.member}/{number}", b"")
         draft.put(f"username/{rental.username}", rental.rental.encode())
     if rental.state is RentalState.ENDED:
         draft.remove(f"{_OPEN}{rental.cluster}/{number}")
+        draft.remove(f"{_MEMBERS_OPEN}{rental.member}/{number}")
         _clear_due(draft, number)
     draft.put(key, encode_word(rental))
 
@@ -160,14 +164,20 @@ def open_rentals(view: StateView, cluster: str) -> list[str]:
     return [rental_name(int(key.removeprefix(prefix))) for key, _ in scan_all(view, prefix)]
 
 
+def open_rentals_of_member(view: StateView, member: str) -> list[str]:
+    """Names of the rentals a member made that have not ended, in order of entries."""
+    prefix = f"{_MEMBERS_OPEN}{member}/"
+    return [rental_name(int(key.removeprefix(prefix))) for key, _ in scan_all(view, prefix)]
+
+
 def set_due(draft: Draft, rental: Rental, due_at: Instant, *, end: RentalEnd) -> None:
     """From now on the first tick at `due_at` or later ends the rental for this reason, and no other time counts any more.
 
-    Two things stand above that: what has ended is due no more, and a rental whose cluster has left is ended for that.
+    Two things stand above that: what has ended is due no more, and a rental whose cluster or user has left is ended for that.
     """
     number = rental_key(rental.rental).removeprefix(_RENTALS)
     before = due_of(draft, rental.rental)
-    if rental.state is RentalState.ENDED or (before is not None and before[1] is RentalEnd.CLUSTER_ENDED):
+    if rental.state is RentalState.ENDED or (before is not None and before[1] in _FINAL):
         return
     _clear_due(draft, number)
     draft.put(f"{_DUE}{due_at:015d}/{number}", end.encode())

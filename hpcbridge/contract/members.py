@@ -25,6 +25,7 @@ from hpcbridge.contract.records import (
     encode_stored,
     encode_word,
 )
+from hpcbridge.contract.rentals import end_rentals_of_member
 from hpcbridge.contract.standing import KeyStatus, genesis_record, signer_of, stored_key, stored_member, stored_token
 from hpcbridge.contract.state import Draft, StateView, scan_all
 from hpcbridge.contract.vetting import suspend_clusters_of
@@ -118,7 +119,7 @@ def renew(draft: Draft, _caller: Caller, body: Renewal, at: Instant) -> None:
 
 
 def revoke(draft: Draft, caller: Caller, body: Revocation, at: Instant) -> None:
-    """Ends a member with all its keys, or one installation. A member's end is for good; its clusters are suspended."""
+    """Ends a member with all its keys, or one installation. A member's end is for good; its clusters are suspended, its rentals end."""
     if len(body.reason) > _MAX_TEXT:
         raise Refused(EntryOutcome.MALFORMED, f"the reason is longer than {_MAX_TEXT} characters")
     member = stored_member(draft, body.member)
@@ -139,6 +140,7 @@ def revoke(draft: Draft, caller: Caller, body: Revocation, at: Instant) -> None:
         )
         draft.put(f"member/{body.member}", encode_stored(ended))
         suspend_clusters_of(draft, body.member, at)
+        end_rentals_of_member(draft, body.member, at)
     subject = body.member if body.installation is None else f"{body.member}/{body.installation}"
     draft.tell(EventType.MEMBER_REVOKED, body.member, subject=subject, body=encode_word(body))
 

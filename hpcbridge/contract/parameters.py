@@ -41,6 +41,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "renewal_window_ms": Parameter(90 * DAY_MS, 0, 3660 * DAY_MS),
     "rental_grace_ms": Parameter(3_600_000, 1000, 366 * DAY_MS, MARKET),
     "rental_unused_ms": Parameter(7 * DAY_MS, 1000, 366 * DAY_MS, MARKET),
+    "rentals_open": Parameter(20, 0, 1000, MARKET),
     "requests_per_day": Parameter(200, 0, 1_000_000, MARKET),
     "surcharge_bp_per_100km": Parameter(100, 0, 100_000, MARKET),
     "surcharge_cap_bp": Parameter(5000, 0, 1_000_000, MARKET),

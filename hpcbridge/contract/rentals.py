@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rentals: granted for an offer, given back, and what the provider says of their account; the ends that come by time or with a cluster.
+"""Rentals: granted for an offer, given back, and what the provider says of their account; the ends that come by time, or with a cluster
+or a user that leaves.
 
 A rental ends once, in `settle`, which moves the money and tells both sides; here is decided when and for which reason. That an order is for
 the caller's own request, and a report for the provider's own rental, was decided before, in access.py. Every word on a rental goes out in
@@ -17,6 +18,7 @@ from hpcbridge.contract.market import (
     due_rentals,
     for_provider,
     open_rentals,
+    open_rentals_of_member,
     put_rental,
     rental_name,
     set_due,
@@ -54,6 +56,7 @@ _UNUSED = frozenset({RentalState.GRANTED, RentalState.READY})
 
 def rent(draft: Draft, caller: Caller, body: RentalOrder, at: Instant) -> None:
     """The paper's rental process: holds the deposit, takes cores and GPUs, makes the username, and tells both sides."""
+    _check_room(draft, caller.member)
     choice = choose(draft, caller.member, body, at=at)
     hold(draft, caller.member, choice.deposit)
     take_capacity(draft, choice.stored.cluster, choice.queue, cores=body.cores, gpus=body.gpus)
@@ -108,10 +111,26 @@ def end_rentals_of(draft: Draft, cluster: str, at: Instant) -> None:
 
     They are not settled here, because they may be many and the order that stops a cluster must not be slow.
     """
-    for name in open_rentals(draft, cluster):
+    _make_due(draft, open_rentals(draft, cluster), at, end=RentalEnd.CLUSTER_ENDED)
+
+
+def end_rentals_of_member(draft: Draft, member: str, at: Instant) -> None:
+    """A user takes part no longer: as with a cluster, its open rentals are due now and end for that."""
+    _make_due(draft, open_rentals_of_member(draft, member), at, end=RentalEnd.MEMBER_ENDED)
+
+
+def _make_due(draft: Draft, names: list[str], at: Instant, *, end: RentalEnd) -> None:
+    for name in names:
         rental = stored_rental(draft, name)
         if rental is not None:
-            set_due(draft, rental, at, end=RentalEnd.CLUSTER_ENDED)
+            set_due(draft, rental, at, end=end)
+
+
+def _check_room(draft: Draft, member: str) -> None:
+    """Asked before anything is looked for: whoever has its fill costs nobody the search for the best."""
+    rented, most = len(open_rentals_of_member(draft, member)), parameter(draft, "rentals_open")
+    if rented >= most:
+        raise Refused(EntryOutcome.TOO_MANY, f"{member} has {rented} open rentals, a member may have {most}", hint="cancel one, or wait")
 
 
 def _known(draft: Draft, name: str) -> Rental:

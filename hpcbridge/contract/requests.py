@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests: what a user asks for, checked value by value, and put on record with its answer: offers and reasons, frozen as of this entry.
 
-What a member asked more than a day ago, and whose offers are over, leaves the state when it asks again; the log keeps it.
+A request whose offers have been over for a day leaves the state, some with each new request of anybody and some with each tick; the log
+keeps it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from hpcbridge.contract.listing import make_listing
 from hpcbridge.contract.market import put_offer, put_request, put_why_nots, remove_request, request_name, stored_request
 from hpcbridge.contract.parameters import DAY_MS, parameter
 from hpcbridge.contract.records import StoredCount, StoredRequest, decode_stored, encode_stored, encode_word
-from hpcbridge.contract.state import Draft, prefix_end
-from hpcbridge.errors import Refused
+from hpcbridge.contract.state import Draft
+from hpcbridge.errors import IntegrityError, Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
 from hpcbridge.model.jobs import MAX_BYTES
@@ -31,6 +32,9 @@ KEPT_MS = DAY_MS
 """For so long after its offers are over a request can be asked for."""
 MAX_FORGOTTEN = 4
 """Old requests that one new one takes off the state: more than come."""
+MAX_FORGOTTEN_BY_TICK = 20
+"""As many with each tick, so that they go even if nobody asks any more; each has up to a thousand offers."""
+_DUE = "requestdue/"
 _TEXT = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?\Z")
 """ASCII alone, so that a letter which only looks like another is refused and not silently found nowhere."""
 
@@ -41,7 +45,7 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     if fault:
         raise Refused(EntryOutcome.MALFORMED, fault)
     _count(draft, caller.member, at)
-    _forget(draft, caller.member, at)
+    forget_old(draft, at, limit=MAX_FORGOTTEN)
     asked = RequestRecord(
         request=request_name(draft.index),
         asked=body,
@@ -58,7 +62,19 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     count_missing(draft, listing.missing, at)
     record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))
     put_request(draft, StoredRequest(member=caller.member, record=record))
+    draft.put(f"{_DUE}{record.expires_at + KEPT_MS:015d}/{record.request}", b"")
     draft.tell(EventType.REQUEST_ANSWERED, caller.member, subject=record.request, body=encode_word(record))
+
+
+def forget_old(draft: Draft, at: Instant, *, limit: int) -> None:
+    """Takes requests off the state that are kept no longer, the oldest first. No tick is made for that: it is in no hurry."""
+    for key, _ in draft.scan(_DUE, f"{_DUE}{at + 1:015d}", limit):
+        name = key.rpartition("/")[2]
+        stored = stored_request(draft, name)
+        if stored is None:
+            raise IntegrityError(f"entry {draft.index}: request {name} is due and not on record")
+        remove_request(draft, stored)
+        draft.remove(key)
 
 
 def request_fault(body: Request) -> str:
@@ -101,12 +117,3 @@ def _count(draft: Draft, member: str, at: Instant) -> None:
     if count > most:
         raise Refused(EntryOutcome.TOO_MANY, f"{member} made {most} requests today, which is the most a day may have", hint="try tomorrow")
     draft.put(key, encode_stored(StoredCount(day=today, count=count)))
-
-
-def _forget(draft: Draft, member: str, at: Instant) -> None:
-    prefix = f"memberrequest/{member}/"
-    for key, _ in draft.scan(prefix, prefix_end(prefix), MAX_FORGOTTEN):
-        stored = stored_request(draft, request_name(int(key.removeprefix(prefix))))
-        if stored is None or stored.record.expires_at + KEPT_MS > at:
-            return
-        remove_request(draft, stored)

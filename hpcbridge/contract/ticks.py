@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from hpcbridge.contract import jobs, rentals
+from hpcbridge.contract import jobs, rentals, requests
 from hpcbridge.contract.market import next_due_at
 from hpcbridge.contract.state import Draft, StateView
 from hpcbridge.model.identities import Caller
@@ -13,9 +13,10 @@ from hpcbridge.model.transactions import Tick
 
 
 def tick(draft: Draft, caller: Caller, body: Tick, at: Instant) -> None:
-    """Gives up the jobs whose time has come, and then ends the rentals whose time has."""
+    """Gives up the jobs whose time has come, then ends the rentals whose time has, and forgets requests that are kept no longer."""
     jobs.tick(draft, caller, body, at)
     rentals.end_due(draft, at)
+    requests.forget_old(draft, at, limit=requests.MAX_FORGOTTEN_BY_TICK)
 
 
 def next_deadline(view: StateView) -> Instant | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from hpcbridge.contract.access import stored_cluster
 from hpcbridge.contract.epochs import approve_epoch
 from hpcbridge.contract.records import StoredCluster, StoredMember, decode_stored, encode_stored, encode_word
-from hpcbridge.contract.rentals import end_rentals_of
+from hpcbridge.contract.rentals import end_rentals_of, end_rentals_of_member
 from hpcbridge.contract.standing import KeyStatus, signer_of, stored_member
 from hpcbridge.contract.state import Draft, scan_all
 from hpcbridge.errors import Refused
@@ -90,6 +90,7 @@ def _decide_member(draft: Draft, caller: Caller, body: Decision, *, member: Stor
     if body.vetting is not Vetting.APPROVED:
         for cluster in clusters_of(draft, body.name):
             end_rentals_of(draft, cluster, at)
+        end_rentals_of_member(draft, body.name, at)
     draft.tell(EventType.VETTING_CHANGED, body.name, subject=body.name, body=encode_word(body))
     return True
 

@@ -238,6 +238,8 @@ class RentalEnd(StrEnum):
     """The longest time a rental may take is over."""
     CLUSTER_ENDED = "CLUSTER_ENDED"
     """The cluster or its provider takes part no longer."""
+    MEMBER_ENDED = "MEMBER_ENDED"
+    """The user takes part no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

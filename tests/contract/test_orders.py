@@ -24,6 +24,7 @@ from hpcbridge.contract.records import StoredOffer, encode_word
 from hpcbridge.contract.requests import MAX_WALLTIME_SECONDS
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import QueueOffer, Rates, Registration, Vetting
+from hpcbridge.model.entries import NoEntry
 from hpcbridge.model.identities import Role
 from hpcbridge.model.market import (
     MAX_MICRO,
@@ -35,7 +36,7 @@ from hpcbridge.model.market import (
     RequestRecord,
 )
 from hpcbridge.model.quantities import MAX_INSTANT
-from hpcbridge.model.transactions import Decision, Parameters
+from hpcbridge.model.transactions import Decision, Parameters, Revocation
 from tests.contract.market_sites import HOUR, LIFE_MS, RATES, ask, offers_of, open_cluster, queue, tell_state
 from tests.contract.rental_book import (
     CREDIT,
@@ -243,6 +244,9 @@ def test_a_user_that_is_suspended_or_revoked_rents_nothing(world: World, alice: 
     offer = only_offer(world, alice)
     world.must(world.root, Decision(name="alice", vetting=Vetting.SUSPENDED, note=""))
     refused(world, alice, order(offer), "NOT_APPROVED", "alice is SUSPENDED")
+    offer = only_offer(world, bob)
+    world.must(world.root, Revocation(member="bob", installation=None, reason=""))
+    assert isinstance(world.send(bob, order(offer)), NoEntry)
 
 
 def test_bounds_of_a_deposit_and_its_extra_limit(world: World, alice: Party, site: Party) -> None:

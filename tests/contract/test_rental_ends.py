@@ -17,6 +17,7 @@ from hpcbridge.contract.market import (
     due_of,
     due_rentals,
     open_rentals,
+    open_rentals_of_member,
     put_rental,
     set_due,
 )
@@ -34,7 +35,7 @@ from hpcbridge.model.market import (
     RentalEnd,
     RentalState,
 )
-from hpcbridge.model.transactions import Decision
+from hpcbridge.model.transactions import Decision, Revocation
 from tests.contract.market_sites import RATES, open_cluster
 from tests.contract.rental_book import (
     CREDIT,
@@ -49,6 +50,7 @@ from tests.contract.rental_book import (
     rented_on,
     report,
     suspended,
+    told_to,
 )
 from tests.fold_world import DAY_MS, START_AT, Party, World, job, job_changes
 
@@ -210,6 +212,107 @@ def test_the_user_may_be_faster_than_the_tick(world: World, alice: Party, site: 
     assert now(world, rental).end is RentalEnd.CANCELLED
 
 
+def user_suspended(world: World) -> None:
+    world.must(world.root, Decision(name="alice", vetting=Vetting.SUSPENDED, note=""))
+
+
+def user_revoked(world: World) -> None:
+    world.must(world.root, Revocation(member="alice", installation=None, reason="left"))
+
+
+USER_LEAVES: dict[str, Callable[[World], None]] = {"suspended": user_suspended, "revoked": user_revoked}
+
+
+@pytest.mark.parametrize("leave", USER_LEAVES.values(), ids=USER_LEAVES)
+@pytest.mark.parametrize("used", [False, True])
+def test_rentals_end_with_their_user(
+    world: World, alice: Party, bob: Party, site: Party, leave: Callable[[World], None], *, used: bool
+) -> None:
+    open_cluster(world, "c2")
+    here, there, bobs = rented_on(world, alice, "c1"), rented_on(world, alice, "c2"), rented_on(world, bob, "c1")
+    over = rented_on(world, alice, "c1")
+    world.must(alice, Cancellation(rental=over.rental))
+    if used:
+        running = job(state=JobState.RUNNING, owner=here.username, submitted_at=world.at, started_at=world.at)
+        world.must(site, job_changes(running, observed_at=world.at))
+    world.at += 5
+    leave(world)
+    assert due_of(world.state, here.rental) == due_of(world.state, there.rental) == (world.at, RentalEnd.MEMBER_ENDED)
+    assert next_deadline(world.state) == world.at
+    since = len(world.applied)
+    world.tick()
+    for mine in (here, there):
+        ended = now(world, mine)
+        assert (ended.state, ended.end, ended.refunded) == (RentalState.ENDED, RentalEnd.MEMBER_ENDED, DEPOSIT)
+    told = told_to(world, "site", since=since)
+    assert here.username.encode() in told
+    assert b"RENTAL_ENDED" in told
+    assert b"alice" not in told
+    assert now(world, over).end is RentalEnd.CANCELLED
+    assert now(world, bobs) == bobs
+    assert open_rentals_of_member(world.state, "alice") == []
+    assert open_rentals_of_member(world.state, "bob") == [bobs.rental]
+    assert held_of(world.state, "c1", "batch") == (bobs.cores, 0)
+    assert balance_of(world.state, "alice") == Balance(member="alice", balance=CREDIT, held=0)
+    assert money_fault(world.state) == ""
+
+
+def test_a_job_that_ran_when_its_user_was_revoked_is_charged_by_the_usual_rules(world: World, alice: Party, site: Party) -> None:
+    rental = rented(world, alice)
+    ran: dict[str, Any] = {"owner": rental.username, "submitted_at": world.at, "started_at": world.at, "cores": 16}
+    world.must(site, job_changes(job(state=JobState.RUNNING, **ran), observed_at=world.at))
+    user_revoked(world)
+    world.tick()
+    world.at += 10_000
+    done = job(state=JobState.DONE, outcome="COMPLETED", ended_at=world.at, wall_seconds=10, **ran)
+    world.must(site, job_changes(done, observed_at=world.at))
+    price = 16 * 10 * 20_000 // 3600
+    assert (now(world, rental).end, now(world, rental).charged) == (RentalEnd.MEMBER_ENDED, price)
+    assert balance_of(world.state, "alice") == Balance(member="alice", balance=CREDIT - price, held=0)
+    assert balance_of(world.state, "site").balance == price
+
+
+def test_a_user_that_comes_back_at_once_does_not_keep_its_rentals(world: World, alice: Party, site: Party) -> None:
+    rental = rented(world, alice)
+    user_suspended(world)
+    refused(world, alice, Cancellation(rental=rental.rental), "NOT_APPROVED", "alice is SUSPENDED")
+    world.must(world.root, Decision(name="alice", vetting=Vetting.APPROVED, note=""))
+    assert now(world, rental).state is RentalState.GRANTED
+    world.tick()
+    assert now(world, rental).end is RentalEnd.MEMBER_ENDED
+    rented(world, alice)
+
+
+@pytest.mark.parametrize("user_first", [False, True])
+def test_the_first_to_leave_is_the_reason(world: World, alice: Party, site: Party, *, user_first: bool) -> None:
+    rental = rented(world, alice)
+    for leave_user in (user_first, not user_first):
+        if leave_user:
+            user_suspended(world)
+        else:
+            suspended(world, site)
+    world.tick()
+    world.tick()
+    assert now(world, rental).end is (RentalEnd.MEMBER_ENDED if user_first else RentalEnd.CLUSTER_ENDED)
+
+
+def test_many_rentals_of_one_user_take_several_ticks(world: World, alice: Party, site: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rentals, "MAX_ENDED_AT_ONCE", 2)
+    found = [rented(world, alice, cores=1) for _ in range(3)]
+    user_revoked(world)
+    world.tick()
+    assert [now(world, each).end for each in found] == [RentalEnd.MEMBER_ENDED, RentalEnd.MEMBER_ENDED, None]
+    world.tick()
+    assert now(world, found[-1]).end is RentalEnd.MEMBER_ENDED
+
+
+def test_revoking_one_installation_ends_no_rental(world: World, alice: Party, site: Party) -> None:
+    rental = rented(world, alice)
+    world.must(world.root, Revocation(member="alice", installation="notebook", reason=""))
+    world.tick()
+    assert now(world, rental) == rental
+
+
 def test_approving_ends_nothing(world: World, alice: Party, site: Party) -> None:
     rental = rented(world, alice)
     other = world.enrol("other", Role.PROVIDER)
@@ -233,10 +336,12 @@ def test_a_rental_is_put_on_lists_once_and_leaves_them_once() -> None:
     set_due(draft, rental, 20, end=RentalEnd.CLUSTER_ENDED)
     set_due(draft, rental, 5, end=RentalEnd.OVERDUE)
     assert due_of(draft, "l3") == (20, RentalEnd.CLUSTER_ENDED)
+    assert (open_rentals(draft, "c1"), open_rentals_of_member(draft, "ann")) == (["l3"], ["l3"])
     assert due_rentals(draft, 19, limit=9) == []
     assert due_rentals(draft, 20, limit=9) == [("l3", RentalEnd.CLUSTER_ENDED)]
     over = dataclasses.replace(rental, state=RentalState.ENDED)
     put_rental(draft, over)
     set_due(draft, over, 5, end=RentalEnd.OVERDUE)
     put_rental(draft, over)
+    assert open_rentals_of_member(draft, "ann") == []
     assert (open_rentals(draft, "c1"), due_of(draft, "l3"), due_rentals(draft, 99, limit=9)) == ([], None, [])

@@ -35,6 +35,7 @@ from hpcbridge.model.market import (
     LineKind,
     Rental,
     RentalEnd,
+    RentalOrder,
     RentalState,
 )
 from hpcbridge.model.transactions import Parameters
@@ -392,3 +393,26 @@ def test_the_worked_examples_of_the_page(world: World) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "market.md").read_text()
     for figure in ("37,244,160", "12,755,840", "10 January at 01:00", username_choice(b"\0" * 32, "l1", 0)):
         assert figure in page
+
+
+def test_so_many_open_rentals_and_no_more(world: World, alice: Party, bob: Party, site: Party) -> None:
+    world.must(world.root, Parameters(values=(("rentals_open", 2),)))
+    found = [rented(world, alice, cores=1) for _ in range(2)]
+    offer = only_offer(world, alice)
+    refused(world, alice, order(offer, cores=1), "TOO_MANY", "alice has 2 open rentals, a member may have 2")
+    refused(world, alice, RentalOrder(request=offer.partition("-")[0], cores=1), "TOO_MANY", "may have 2")
+    rented(world, bob, cores=1)
+    world.must(alice, Cancellation(rental=found[0].rental))
+    granted(world, alice, order(offer, cores=1))
+    world.must(world.root, Parameters(values=(("rentals_open", 0),)))
+    refused(world, alice, order(offer, cores=1), "TOO_MANY", "may have 0")
+    assert now(world, found[1]) == found[1]
+
+
+def test_twenty_open_rentals_unless_an_admin_says_otherwise(world: World, alice: Party, site: Party) -> None:
+    offer = only_offer(world, alice)
+    for _ in range(20):
+        granted(world, alice, order(offer, cores=1))
+    refused(world, alice, order(offer, cores=1), "TOO_MANY", "20 open rentals")
+    world.must(world.root, Parameters(values=(("rentals_open", 21),)))
+    granted(world, alice, order(offer, cores=1))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hpcbridge.contract import requestqueries
+from hpcbridge.contract import requests as contract_requests
 from hpcbridge.contract.capacity import give_capacity, held_of, take_capacity
 from hpcbridge.contract.demand import MAX_PROGRAMS, PERIOD_MS, count_missing, demand_of
 from hpcbridge.contract.events import decode_event
@@ -19,6 +20,7 @@ from hpcbridge.contract.quotes import free_of
 from hpcbridge.contract.requests import KEPT_MS, request_fault
 from hpcbridge.contract.seed import blind_rank, market_seed
 from hpcbridge.contract.state import Draft, MemoryState
+from hpcbridge.contract.ticks import next_deadline
 from hpcbridge.errors import IntegrityError, Refused
 from hpcbridge.fold import Applied
 from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration, Vetting
@@ -316,6 +318,38 @@ def test_so_many_a_day(world: World, user: Party) -> None:
     assert codes(world, world.enrol("bob", Role.USER), Request(cores=1)) == ["ACCEPTED"]
     world.at += 24 * HOUR * 1000
     assert codes(world, user, Request(cores=1)) == ["ACCEPTED"]
+
+
+def test_old_requests_leave_with_the_clock_although_nobody_asks(world: World, user: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract_requests, "MAX_FORGOTTEN_BY_TICK", 2)
+    open_cluster(world, "c1")
+    open_cluster(world, "c2", None, queue(cluster="c2", max_cores=1))
+    bob = world.enrol("bob", Role.USER)
+    world.tick()
+    before = {key for key, _ in world.state.scan("", "~", 9999)}
+    for party in (user, bob, user):
+        ask(world, party)
+        world.at += 1
+    brought = {key for key, _ in world.state.scan("", "~", 9999)} - before
+    world.at += LIFE_MS + KEPT_MS - 4
+    world.tick()
+    assert len(requestqueries.requests(world.state, world.caller(user))) == 2
+    assert next_deadline(world.state) is None, "no tick is made for that"
+    world.at += 3
+    world.tick()
+    assert [len(requestqueries.requests(world.state, world.caller(party))) for party in (user, bob)] == [1, 0]
+    world.tick()
+    left = {key for key, _ in world.state.scan("", "~", 9999)} & brought
+    assert left == {key for key in brought if key.startswith(("requestcount/", "marketseed", "epoch/"))}
+
+
+def test_a_due_request_that_is_not_on_record_stops_the_program(world: World, user: Party) -> None:
+    open_cluster(world, "c1")
+    number = ask(world, user).index
+    world.state._state.write([(f"request/{number:015d}", None)])
+    world.at += LIFE_MS + KEPT_MS
+    with pytest.raises(IntegrityError, match="is due and not on record"):
+        world.tick()
 
 
 def test_old_requests_leave_the_state_with_all_they_brought(world: World, user: Party) -> None:

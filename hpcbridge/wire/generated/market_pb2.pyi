@@ -264,6 +264,7 @@ class RentalEnd(_message.Message):
         FAILED_BY_SITE: _ClassVar[RentalEnd.Value]
         OVERDUE: _ClassVar[RentalEnd.Value]
         CLUSTER_ENDED: _ClassVar[RentalEnd.Value]
+        MEMBER_ENDED: _ClassVar[RentalEnd.Value]
     UNSPECIFIED: RentalEnd.Value
     COMPLETED: RentalEnd.Value
     CANCELLED: RentalEnd.Value
@@ -271,6 +272,7 @@ class RentalEnd(_message.Message):
     FAILED_BY_SITE: RentalEnd.Value
     OVERDUE: RentalEnd.Value
     CLUSTER_ENDED: RentalEnd.Value
+    MEMBER_ENDED: RentalEnd.Value
     def __init__(self) -> None: ...
 
 class Rental(_message.Message):
