@@ -311,6 +311,9 @@ class _Source:
                 hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
                 raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint, number=number)
             section = _section_of(hints[key])
+            if section is None and "Decimal" in str(hints[key]) and any(isinstance(item, str) for item in _listed(value)):
+                message = f"{'.'.join((*place, key))}: expected a number, got text in quotes"
+                raise self.error((*place, key), message, number=number)
             if section is not None:
                 numbered = enumerate(value, start=1) if isinstance(value, list) else [(number, value)]
                 for ordinal, item in numbered:
@@ -354,6 +357,10 @@ class _Source:
             if here > depth:
                 found, depth = line_number, here
         return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _section_of(hint: Any) -> Any:
