@@ -10,6 +10,7 @@ import click
 
 from hpcbridge.contract.records import ClusterRecord
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
+from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import NOTHING, Column, ago, moment, print_facts, print_json, print_line, print_table, share, size
 from hpcbridge.wire.queries import get_cluster, list_clusters
@@ -136,4 +137,4 @@ def _rates(cluster: ClusterRecord) -> str | None:
     rates = cluster.registration.rates
     if rates is None:
         return None
-    return f"{rates.cpu_core_per_hour / 1_000_000:g} per core and hour, {rates.gpu_core_per_hour / 1_000_000:g} per GPU and hour"
+    return f"{amount(rates.cpu_core_per_hour)} per core and hour, {amount(rates.gpu_core_per_hour)} per GPU and hour"

@@ -26,6 +26,7 @@ from hpcbridge.ctl.identity import identity
 from hpcbridge.ctl.jobs import jobs
 from hpcbridge.ctl.ledger import ledger_group
 from hpcbridge.ctl.nodes import nodes
+from hpcbridge.ctl.offers import offers
 from hpcbridge.ctl.output import show_error
 from hpcbridge.ctl.parse import parse
 from hpcbridge.ctl.queues import queues
@@ -108,7 +109,7 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
 
 
 for _command in (
-    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse, events,
+    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse, offers, events,
     ledger_group, receipt_group, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)

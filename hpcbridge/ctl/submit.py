@@ -55,8 +55,12 @@ class Submitted:
 REFUSAL_HINTS: Mapping[str, str] = {
     EntryOutcome.NOT_PERMITTED: "see who you are here: hpcbridgectl identity show",
     EntryOutcome.NOT_APPROVED: "an admin must approve it: hpcbridgectl admin approve NAME",
-    EntryOutcome.NOT_FOUND: "check the spelling: hpcbridgectl admin members, hpcbridgectl clusters list",
-    EntryOutcome.UNKNOWN_TYPE: "the ledger is older than this program",
+    EntryOutcome.NOT_FOUND: "check the spelling; the list commands show what there is and you may see",
+    EntryOutcome.UNKNOWN_TYPE: "the ledger is older than this program, or an admin has yet to run: hpcbridgectl admin contract 2",
+    EntryOutcome.NO_CREDIT: "amounts here are millionths of a unit; see: hpcbridgectl balance. An admin credits accounts",
+    EntryOutcome.NO_CAPACITY: "somebody was faster; ask for offers again: hpcbridgectl offers --cores N",
+    EntryOutcome.OUTDATED: "ask for offers again: hpcbridgectl offers --cores N",
+    EntryOutcome.CLOSED: "ask for offers again: hpcbridgectl offers --cores N",
 }
 """What to do after a no, by its code, for transactions and questions alike."""
 
