@@ -11,12 +11,15 @@ import click
 
 from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
+from hpcbridge.ctl.figures import AMOUNT
+from hpcbridge.ctl.figures import amount as shown_amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import Column, moment, note, print_json, print_line, print_table
 from hpcbridge.identity.certificates import fingerprint
 from hpcbridge.identity.tokens import SECRET_BYTES, EnrolmentToken, make_token, token_digest
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Role
+from hpcbridge.model.market import ContractActivation, Credit
 from hpcbridge.model.quantities import check_name, format_instant
 from hpcbridge.model.transactions import Body, Decision, Parameters, Revocation, Token
 from hpcbridge.wire.queries import get_parameters, list_members
@@ -33,9 +36,9 @@ _COLUMNS = (
 )
 
 
-@click.group(short_help="Tokens, members, vetting, parameters.")
+@click.group(short_help="Tokens, members, vetting, credit, parameters.")
 def admin() -> None:
-    """What a network's admins do: tokens, members, vetting, parameters."""
+    """What a network's admins do: tokens, members, vetting, credit, parameters, versions of the contract."""
 
 
 @admin.command(short_help="Print a token with which NAME can enrol.")
@@ -163,6 +166,32 @@ def set_parameters(context: Context, values: tuple[str, ...]) -> None:
     except ValueError as error:
         raise click.BadParameter("parameters are integers, for example lost_after_ms=604800000") from error
     _report(context, _submit(context, body), "parameters changed")
+
+
+@admin.command(short_help="Credit an account, once for each reference.")
+@click.argument("name")
+@click.argument("amount", type=AMOUNT)
+@click.option("--reference", required=True, help="Which payment this is; each counts once for a member. It stands in the log for ever.")
+@output_option
+@pass_context
+def credit(context: Context, name: str, amount: int, reference: str) -> None:
+    """Credit the account of user or provider NAME with AMOUNT units (up to six decimals). A credit is never taken back."""
+    if not amount:
+        raise click.BadParameter("more than 0", param_hint="AMOUNT")
+    entry = _submit(context, Credit(member=_name(name), amount=amount, reference=reference))
+    _report(context, entry, f"{name} is credited with {shown_amount(amount)}")
+
+
+@admin.command(short_help="Activate a later version of the contract.")
+@click.argument("version", type=click.IntRange(1, 1_000_000))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
+@pass_context
+def contract(context: Context, version: int, *, yes: bool) -> None:
+    """Activate VERSION of the contract for good. Every ledger program and auditor must know it: install newer ones first."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Activate contract version {version} for good?", abort=True, err=True)
+    _report(context, _submit(context, ContractActivation(version=version)), f"contract version {version} is in force")
 
 
 def _decide(context: Context, name: str, vetting: Vetting, remark: str) -> None:

@@ -32,9 +32,11 @@ from hpcbridge.ctl.parse import parse
 from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
 from hpcbridge.ctl.record import record
+from hpcbridge.ctl.rentals import balance, rent, rentals
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
 from hpcbridge.ctl.submit import REFUSAL_HINTS
+from hpcbridge.ctl.why import why
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.tokens import check_address
 from hpcbridge.model.entries import EntryOutcome, RejectionCode
@@ -109,8 +111,8 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
 
 
 for _command in (
-    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse, offers, events,
-    ledger_group, receipt_group, admin, completion,
+    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse,
+    offers, why, rent, rentals, balance, events, ledger_group, receipt_group, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)
 

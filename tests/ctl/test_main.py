@@ -112,7 +112,10 @@ def test_each_command_explains_itself(path: tuple[str, ...]) -> None:
     assert len(result.stdout.splitlines()[2].strip()) > 8
 
 
-@pytest.mark.parametrize("path", [(), ("admin",), ("admin", "parameters"), ("identity",), ("jobs",), ("spool",)], ids=" ".join)
+GROUPS = [(), ("admin",), ("admin", "parameters"), ("identity",), ("jobs",), ("rentals",), ("spool",)]
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
 def test_no_short_help_is_cut(path: tuple[str, ...]) -> None:
     lines = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).stdout.splitlines()
     assert [line for line in lines if line.endswith("...") and not line.startswith("Usage:")] == []
@@ -122,7 +125,8 @@ def test_every_command_of_the_interface_is_there() -> None:
     wanted = """enrol; identity show; identity renew; status; check; jobs list; jobs show; jobs watch; jobs add; nodes list; queues list;
     clusters list; clusters show; spool show; spool flush; spool quarantine; gaps; parse; events; ledger status; ledger verify;
     ledger export; receipt show; receipt verify; admin token; admin members; admin approve; admin reject; admin suspend; admin revoke;
-    admin parameters show; admin parameters set; completion"""
+    admin parameters show; admin parameters set; admin credit; admin contract; offers; why; rent; rentals list; rentals show;
+    rentals cancel; balance; completion"""
     assert {tuple(each.split()) for each in wanted.split(";")} <= set(commands(cli))
 
 

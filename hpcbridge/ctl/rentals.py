@@ -1,0 +1,205 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""`hpcbridgectl rent`, `rentals` and `balance`: a rental from the order to its statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpcbridge.contract.market import rental_name
+from hpcbridge.contract.requests import MAX_CORES
+from hpcbridge.ctl.context import Context, output_option, pass_context
+from hpcbridge.ctl.figures import AMOUNT, WALLTIME, amount
+from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.output import Column, duration, moment, note, print_facts, print_json, print_line, print_table
+from hpcbridge.model.market import Cancellation, Rental, RentalOrder, StatementLine
+from hpcbridge.wire.marketqueries import get_balance, get_rental, get_request, list_rentals
+
+_COLUMNS = (
+    Column(title="RENTAL"),
+    Column(title="STATE"),
+    Column(title="END"),
+    Column(title="CLUSTER", shrink=True),
+    Column(title="QUEUE", shrink=True),
+    Column(title="USERNAME"),
+    Column(title="CORES", right=True),
+    Column(title="GPUS", right=True, optional=True),
+    Column(title="HELD", right=True),
+    Column(title="CHARGED", right=True),
+    Column(title="GRANTED (UTC)", optional=True),
+)
+_LINE_COLUMNS = (
+    Column(title="ENTRY", right=True),
+    Column(title="AT (UTC)", optional=True),
+    Column(title="KIND"),
+    Column(title="AMOUNT", right=True),
+    Column(title="NOT COVERED", right=True),
+    Column(title="JOB", shrink=True),
+    Column(title="OUTCOME"),
+    Column(title="BORNE BY"),
+    Column(title="CORE SECONDS", right=True, optional=True),
+    Column(title="GPU SECONDS", right=True, optional=True),
+)
+
+
+@click.command(short_help="Rent what was offered.")
+@click.argument("offer", required=False)
+@click.option("--queue", metavar="Q", default="", help="The queue of the offer by its label there: q1, q2, …")
+@click.option("--best", metavar="REQUEST", default="", help="Instead of an offer: the cheapest that starts soonest of this request.")
+@click.option("--cores", type=click.IntRange(1, MAX_CORES), help="Fewer cores than asked for.")
+@click.option("--gpus", type=click.IntRange(0, MAX_CORES), help="Fewer GPUs than asked for.")
+@click.option("--walltime", type=WALLTIME, metavar="T", help="A shorter time than asked for, for example 02:00:00.")
+@click.option("--extra-limit", type=AMOUNT, default="0", metavar="AMOUNT", help="May be charged beyond the deposit; 0 unless given.")
+@output_option
+@pass_context
+def rent(
+    context: Context,
+    *,
+    offer: str | None,
+    queue: str,
+    best: str,
+    cores: int | None,
+    gpus: int | None,
+    walltime: int | None,
+    extra_limit: int,
+) -> None:
+    """Rent a queue of OFFER, or the best offer of a request. The deposit is held until the rental ends; what is not used comes back.
+
+    You pay what your jobs use, and never more than deposit and extra limit together. Provider, cluster and login are named from now on.
+    """
+    if bool(offer) is bool(best) or bool(offer) is not bool(queue):
+        raise click.UsageError("give OFFER and --queue Q, or --best REQUEST")
+    way = context.way()
+    asked = get_request(way.call, best or (offer or "").partition("-")[0]).asked
+    body = RentalOrder(
+        offer=offer or "",
+        request=best,
+        queue=queue,
+        cores=asked.cores if cores is None else cores,
+        gpus=asked.gpus if gpus is None else gpus,
+        walltime_seconds=walltime,
+        extra_limit=extra_limit,
+    )
+    submitted = way.submit(body)
+    submitted.check_accepted()
+    rental, _ = get_rental(way.call, rental_name(submitted.index))
+    if context.json:
+        print_json(as_json(rental))
+        return
+    print_facts(_facts(rental), title=f"Rental {rental.rental}")
+    note(f"Rented (entry {submitted.index}, receipt verified). To give it back before the first job:")
+    note(f"  hpcbridgectl rentals cancel {rental.rental}")
+
+
+@click.command(short_help="Your account: to spend, and held.")
+@click.option("--member", metavar="NAME", default="", help="Somebody else's account; for admins and auditors.")
+@output_option
+@pass_context
+def balance(context: Context, member: str) -> None:
+    """Show your account: what may be spent, and what is held as deposits."""
+    found = get_balance(context.way().call, member)
+    if context.json:
+        print_json(as_json(found))
+    else:
+        print_facts([("member", found.member), ("to spend", amount(found.balance)), ("held", amount(found.held))])
+
+
+@click.group()
+def rentals() -> None:
+    """Your rentals; for providers, those of their clusters."""
+
+
+@rentals.command(name="list")
+@click.option("--open", "open_only", is_flag=True, help="Leave out rentals that have ended.")
+@output_option
+@pass_context
+def list_command(context: Context, *, open_only: bool) -> None:
+    """List rentals."""
+    found = list_rentals(context.way().call, open_only=open_only)
+    if context.json:
+        print_json({"rentals": [as_json(each) for each in found]})
+    else:
+        print_table(_COLUMNS, (_row(each) for each in found), empty="No rentals.")
+
+
+@rentals.command(short_help="Show a rental with its statement.")
+@click.argument("rental_id", metavar="ID")
+@output_option
+@pass_context
+def show(context: Context, rental_id: str) -> None:
+    """Show a rental with its statement; each line names the entry of the log that moved the money."""
+    rental, lines = get_rental(context.way().call, rental_id)
+    if context.json:
+        print_json({"rental": as_json(rental), "statement": [as_json(line) for line in lines]})
+        return
+    print_facts(_facts(rental), title=f"Rental {rental.rental}")
+    print_line("")
+    print_table(_LINE_COLUMNS, (_line(line) for line in lines), empty="No movements.")
+
+
+@rentals.command(short_help="Give a rental back before its first job.")
+@click.argument("rental_id", metavar="ID")
+@output_option
+@pass_context
+def cancel(context: Context, rental_id: str) -> None:
+    """Give a rental back before its first job; the whole deposit comes back."""
+    submitted = context.way().submit(Cancellation(rental=rental_id))
+    submitted.check_accepted()
+    if context.json:
+        print_json({"entry": submitted.index})
+    else:
+        print_line(f"rental {rental_id} is cancelled (entry {submitted.index}, receipt verified)")
+
+
+def _row(rental: Rental) -> tuple[Any, ...]:
+    return (
+        rental.rental,
+        rental.state,
+        rental.end,
+        rental.cluster,
+        rental.queue,
+        rental.username,
+        rental.cores,
+        rental.gpus,
+        amount(rental.held),
+        amount(rental.charged),
+        moment(rental.granted_at),
+    )
+
+
+def _facts(rental: Rental) -> list[tuple[str, Any]]:
+    facts = [
+        ("state", f"{rental.state} ({rental.end})" if rental.end else rental.state),
+        ("offer", rental.offer),
+        ("provider", rental.provider),
+        ("cluster", rental.cluster),
+        ("login", rental.login_address),
+        ("username", rental.username),
+        ("account", " ".join(part for part in (rental.account, rental.account_text) if part)),
+        ("queue", rental.queue),
+        ("cores", rental.cores),
+        ("gpus", rental.gpus or None),
+        ("deposit for", duration(rental.limit_seconds)),
+        ("to install", ", ".join(f"{program.name} {program.version}".strip() for program in rental.to_install)),
+        ("rates", f"{amount(rental.rates.cpu_core_per_hour)} per core and hour, {amount(rental.rates.gpu_core_per_hour)} per GPU and hour"),
+        ("deposit", amount(rental.deposit)),
+        ("extra limit", amount(rental.extra_limit)),
+        ("held", amount(rental.held)),
+        ("charged", amount(rental.charged)),
+        ("refunded", amount(rental.refunded)),
+        ("not covered", amount(rental.not_covered)),
+        ("granted", f"{moment(rental.granted_at)} UTC (entry {rental.index})"),
+        ("first job by", None if rental.used_at or rental.ended_at else f"{moment(rental.expires_at)} UTC"),
+        ("ended", f"{moment(rental.ended_at)} UTC (entry {rental.settled_index})" if rental.ended_at else None),
+    ]
+    return [(name, value) for name, value in facts if value not in (None, "")]
+
+
+def _line(line: StatementLine) -> tuple[Any, ...]:
+    usage = line.usage
+    known = (None,) * 6 if usage is None else (
+        amount(usage.not_covered), usage.job_id, usage.outcome, usage.bearer.value.lower(), usage.core_seconds, usage.gpu_seconds,
+    )  # fmt: skip
+    return (line.index, moment(line.at), line.kind, amount(line.amount), *known)
