@@ -5,19 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
-from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import moment, note, pause, print_json_line, print_line
+from hpcbridge.ctl.told import told
 from hpcbridge.errors import CertificateExpired, LedgerUnavailable
-from hpcbridge.model.clusters import ClusterState, Registration
 from hpcbridge.model.entries import EventType, parse_cursor
-from hpcbridge.model.jobs import Job
-from hpcbridge.model.transactions import Decision, EpochStart, Gap, NodeChange, Parameters, Revocation
 from hpcbridge.wire.generated import ledger_pb2
 from hpcbridge.wire.queries import LedgerEvent, event_types, read_event
 
@@ -43,7 +39,7 @@ def events(context: Context, start: str | None, *, follow: bool, types: tuple[st
             print_json_line(as_json(event))
         else:
             print_line(
-                f"{event.cursor:>9}  {moment(event.at)}  {event.type.value.lower():<18}  {event.subject}: {_told(event)}".rstrip(": ")
+                f"{event.cursor:>9}  {moment(event.at)}  {event.type.value.lower():<18}  {event.subject}: {told(event)}".rstrip(": ")
             )
 
 
@@ -89,34 +85,3 @@ def _check_cursor(text: str) -> None:
         parse_cursor(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--from") from error
-
-
-def _told(event: LedgerEvent) -> str:
-    """The body in a few words."""
-    match event.body:
-        case Job() as job:
-            before = f"{event.previous_phase.value} → " if event.previous_phase and event.previous_phase != job.phase else ""
-            return f"{before}{job.phase or '?'} ({job.state}{f' {job.outcome}' if job.outcome else ''})"
-        case NodeChange() as change:
-            return f"{change.availability}{f' ({change.reason})' if change.reason else ''}"
-        case ClusterState() as state:
-            return f"{_known(state.cores_used)} of {_known(state.cores_total)} cores used, {_known(state.nodes_up)} nodes up"
-        case Registration() as registration:
-            return f"login {registration.login_address}" if registration.login_address else "registered"
-        case Decision() as decision:
-            return f"{decision.vetting}{f' ({decision.note})' if decision.note else ''}"
-        case Revocation() as revocation:
-            return revocation.reason
-        case EpochStart() as start:
-            return start.reason.value
-        case Gap() as gap:
-            return f"{_known(gap.count)} missing: {gap.reason}"
-        case Parameters() as parameters:
-            return ", ".join(f"{name}={value}" for name, value in parameters.values)
-        case MemberRecord() as member:
-            return member.role.value.lower()
-    return ""
-
-
-def _known(value: Any) -> str:
-    return "?" if value is None else str(value)
