@@ -63,7 +63,7 @@ def _told_of_market(body: Any) -> str:
         case Credit():
             return f"{amount(body.amount)} for {body.reference}"
         case RequestRecord():
-            return f"{body.offers} offers until {moment(body.expires_at)}, {body.why_nots} clusters left out"
+            return f"offers: {body.offers}, until {moment(body.expires_at)}; clusters left out: {body.why_nots}"
         case Rental():
             return _rental(body)
         case Settlement():

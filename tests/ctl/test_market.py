@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from hpcbridge.ctl.main import cli
 from hpcbridge.ctl.why import WORDS
 from hpcbridge.model.market import Requirement
 from tests.ctl_market import asked, open_market
@@ -119,3 +123,12 @@ def test_a_reference_counts_once(market: Network) -> None:
 ])  # fmt: skip
 def test_what_cannot_be_meant_is_a_question_of_usage(market: Network, arguments: str) -> None:
     assert market.run("root", *arguments.split()).exit_code == 2
+
+
+def test_the_user_guide_names_what_there_is() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "user-guide.md").read_text()
+    named = set(re.findall(r"hpcbridgectl ([a-z]+)", guide))
+    assert {"enrol", "balance", "offers", "why", "rent", "rentals", "events"} <= named <= set(cli.commands)
+    options = set(re.findall(r"`(--[a-z-]+)", guide)) | set(re.findall(r"hpcbridgectl [^#\n`]*?(--[a-z-]+)", guide))
+    known = {name for command in cli.commands.values() for each in command.params for name in each.opts}
+    assert options - known <= {"--help", "--open", "--reference"}
