@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""``[cluster]``: what a cluster offers, in the words of the file and in those of the ledger.
+
+What the ledger would refuse is said here already, with its line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hpcbridge.config.source import Source
+from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
+from hpcbridge.model.jobs import MAX_BYTES
+
+_MICRO = Decimal(1_000_000)
+MAX_QUEUES = 256
+MAX_QUEUE_TEXT = 64
+QUEUE_FIGURES = {"max_cores": (1, 1 << 31), "gpus": (0, 1 << 31), "memory_bytes": (1, MAX_BYTES), "max_walltime_seconds": (1, 1 << 31)}
+"""Lowest and highest figure of a queue, as the contract takes them; the agent does without the contract itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramSection:
+    """Software that is installed on the cluster."""
+
+    name: str
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatesSection:
+    """Asked prices in the network's currency for one hour, with up to six decimals."""
+
+    cpu_core_per_hour: Decimal
+    gpu_core_per_hour: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSection:
+    """A queue that is offered, with the most one job may have; what is left out is as observed, and the rates are those of the cluster."""
+
+    name: str
+    max_cores: int | None = None
+    gpus: int | None = None
+    gpu_type: str | None = None
+    memory_bytes: int | None = None
+    max_walltime_seconds: int | None = None
+    rates: RatesSection | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSection:
+    """The cluster as it is registered; ``location`` is latitude and longitude in degrees. ``queues`` are those offered, or all."""
+
+    name: str
+    login_address: str = ""
+    location: tuple[Decimal, Decimal] | None = None
+    programs: tuple[ProgramSection, ...] = ()
+    installs_programs: bool = False
+    rates: RatesSection | None = None
+    queues: tuple[QueueSection, ...] = ()
+
+
+def registration_of(cluster: ClusterSection) -> Registration:
+    """``[cluster]`` in the words of the ledger; ValueError or ArithmeticError for figures that are none."""
+    latitude, longitude = cluster.location or (None, None)
+    return Registration(
+        cluster=cluster.name,
+        login_address=cluster.login_address,
+        latitude_microdegrees=_micro("location: latitude", latitude, limit=90),
+        longitude_microdegrees=_micro("location: longitude", longitude, limit=180),
+        programs=tuple(Program(name=program.name, version=program.version) for program in cluster.programs),
+        installs_programs=cluster.installs_programs,
+        rates=_rates(cluster.rates),
+        queues=tuple(_queue(queue) for queue in cluster.queues),
+    )
+
+
+def _queue(queue: QueueSection) -> QueueOffer:
+    return QueueOffer(
+        name=queue.name,
+        max_cores=queue.max_cores,
+        gpu_type=queue.gpu_type,
+        gpus=queue.gpus,
+        max_walltime_seconds=queue.max_walltime_seconds,
+        memory_bytes=queue.memory_bytes,
+        rates=_rates(queue.rates),
+    )
+
+
+def _rates(rates: RatesSection | None) -> Rates | None:
+    if rates is None:
+        return None
+    cpu = _micro("rates.cpu_core_per_hour", rates.cpu_core_per_hour)
+    gpu = _micro("rates.gpu_core_per_hour", rates.gpu_core_per_hour)
+    if cpu is None or gpu is None or cpu < 0 or gpu < 0:
+        raise ValueError("rates: a price is not below 0")
+    return Rates(cpu_core_per_hour=cpu, gpu_core_per_hour=gpu)
+
+
+def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> int | None:
+    """Millionths, exactly: more than six decimals are refused rather than rounded."""
+    if value is None:
+        return None
+    # copy_abs, because abs() and * do not bear a number beyond a decimal's own range
+    scaled = value * _MICRO if value.is_finite() and value.copy_abs() <= limit else None
+    if scaled is None or scaled != scaled.to_integral_value():
+        raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
+    return int(scaled)
+
+
+def check_queues(source: Source, queues: tuple[QueueSection, ...]) -> None:
+    """What the ledger would refuse of the offered queues, said here with its line."""
+    names: set[str] = set()
+    for number, queue in enumerate(queues, start=1):
+        key, fault = _queue_fault(queue, names)
+        if fault:
+            place = ("cluster", "queues", *key.split("."))
+            raise source.error(place, f"[[cluster.queues]] number {number}: {key}{fault}", number=number)
+        names.add(queue.name)
+    if len(queues) > MAX_QUEUES:
+        place, message = ("cluster", "queues"), f"[[cluster.queues]]: more than {MAX_QUEUES}"
+        raise source.error(place, message, number=MAX_QUEUES + 1)
+
+
+def _queue_fault(queue: QueueSection, names: set[str]) -> tuple[str, str]:
+    """The key and what is wrong with it; empty if nothing."""
+    if queue.name in names:
+        return "name", f" {queue.name[:MAX_QUEUE_TEXT]!r} is that of another one above"
+    if not (1 <= len(queue.name) <= MAX_QUEUE_TEXT and queue.name.isprintable()):
+        return "name", f": 1 to {MAX_QUEUE_TEXT} printable characters, as the scheduler calls it"
+    if queue.gpu_type is not None and not re.fullmatch(rf"[!-~](?:[ -~]{{0,{MAX_QUEUE_TEXT - 2}}}[!-~])?", queue.gpu_type):
+        return "gpu_type", f": 1 to {MAX_QUEUE_TEXT} printable ASCII characters, because users ask with no others"
+    for key, (lowest, highest) in QUEUE_FIGURES.items():
+        value = getattr(queue, key)
+        if value is not None and not lowest <= value <= highest:
+            return key, f" = {value}: from {lowest} to {highest}"
+    for item in dataclasses.fields(RatesSection) if queue.rates is not None else ():
+        try:
+            price = _micro("", getattr(queue.rates, item.name)) or 0
+        except (ValueError, ArithmeticError) as error:
+            return f"rates.{item.name}", str(error)
+        if price < 0:
+            return f"rates.{item.name}", ": a price is not below 0"
+    return "", ""
