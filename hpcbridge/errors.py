@@ -110,6 +110,14 @@ class LedgerUnavailable(HpcbridgeError):
     exit_status = 69
 
 
+class ReceiptPending(LedgerUnavailable):
+    """A transaction was numbered and journaled, but no receipt came in time: whether it is an entry is not known yet.
+
+    The next call that writes with this identity sends the same bytes again, and they count once. To make the same order anew would be a
+    second one.
+    """
+
+
 class Refused(HpcbridgeError):
     """The contract or the service said no, with a code of `model.entries.EntryOutcome` or `Rejection`."""
 

@@ -8,10 +8,10 @@ import json
 import time
 from typing import Any
 
-from hpcbridge.ctl.submit import submit
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.clusters import ClusterState, Program, Queue, Rates, Registration, SchedulerInfo
 from hpcbridge.model.transactions import Body
+from hpcbridge.submitter.submit import submit
 from hpcbridge.wire.client import LedgerClient, endpoints_of
 from tests.ctl_network import Network
 

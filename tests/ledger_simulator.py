@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 from hpcbridge.config import LedgerConfig, LimitsSection, ListenSection, StoreSection
-from hpcbridge.ctl.submit import Submitted, submit
 from hpcbridge.identity.certificates import fingerprint
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.tokens import EnrolmentToken, make_token, token_digest
@@ -22,6 +21,7 @@ from hpcbridge.model.identities import Role
 from hpcbridge.model.transactions import Body, Decision, Revocation, Token
 from hpcbridge.service.founding import Foundation, found
 from hpcbridge.service.ledger_service import LedgerService
+from hpcbridge.submitter.submit import Submitted, submit
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.enrolment import enrol
 

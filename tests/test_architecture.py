@@ -18,10 +18,10 @@ GENERATED = PACKAGE / "wire" / "generated"
 STOREYS = {
     "model": 1, "errors": 1, "failpoints": 1,
     "schedulers": 2, "identity": 2, "ledger": 2, "contract": 2,
-    "config": 3, "wire": 3, "daemon": 3, "fold": 3,
+    "config": 3, "wire": 3, "daemon": 3, "fold": 3, "submitter": 3,
     "agent": 4, "service": 4, "ctl": 4, "audit": 4, "client": 4,
 }  # fmt: skip
-BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("ctl", "audit")}
+BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit")}
 """What may look sideways: (who, whom)."""
 
 DOORS = {

@@ -20,16 +20,14 @@ import click
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, ControlSection, load_agent_config
 from hpcbridge.ctl.output import note
 from hpcbridge.ctl.ways import DaemonWay, OwnWay, Way
-from hpcbridge.errors import CertificateExpired, ConfigError, HpcbridgeError, LedgerUnavailable
-from hpcbridge.identity.certificates import read_certificate, renewal_at, verify_issued
+from hpcbridge.errors import CertificateExpired, ConfigError, LedgerUnavailable
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
+from hpcbridge.submitter import certificate
 from hpcbridge.wire.client import LedgerClient, endpoints_of
 from hpcbridge.wire.control import ask
-from hpcbridge.wire.enrolment import renew
 
 DAEMON_IDENTITY = Path("/var/lib/hpcbridge/identity")
-_RENEWAL_SECONDS = 5.0
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -96,7 +94,7 @@ class Context:
         """A connection to the ledger with the identity's own key and a certificate that is fresh; closed with the command."""
         if self._client is None:
             keys = self.keys()
-            check_own_certificate(keys)
+            certificate.check_own_certificate(keys)
             if not self.is_daemons():
                 renew_if_due(keys, now())
             self._client = LedgerClient(endpoints_of(keys, self.ledger), keys)
@@ -151,25 +149,11 @@ def now() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def check_own_certificate(keys: KeyDirectory) -> None:
-    """A certificate of another CA is told here: at the ledger, TLS would end without a word."""
-    verify_issued(read_certificate(keys.load_certificate(), keys.load_profile().origin), keys.load_authority())
-
-
 def renew_if_due(keys: KeyDirectory, at: Instant) -> None:
     """Renews a certificate past half of its life. A failure matters only once the certificate has expired."""
-    facts = read_certificate(keys.load_certificate(), keys.load_profile().origin)
-    if at < renewal_at(facts, 0):
-        return
-    try:
-        renew(keys, deadline_seconds=_RENEWAL_SECONDS)
-    except HpcbridgeError as error:
-        if at >= facts.not_after_at:
-            raise CertificateExpired(
-                f"the certificate of {facts.submitter} has expired and could not be renewed: {error}",
-                hint=error.hint or "is the enrolment port reachable? After 90 days a new token is needed.",
-            ) from error
-        note(f"note: the certificate could not be renewed yet ({error}); it is still valid")
+    failure = certificate.renew_if_due(keys, at)
+    if failure is not None:
+        note(f"note: the certificate could not be renewed yet ({failure}); it is still valid")
 
 
 def _set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:

@@ -21,7 +21,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hpcbridge.audit.export import leaves_of_chunks, read_leaves, read_note, write_export
 from hpcbridge.audit.replay import prove_log
 from hpcbridge.audit.verify import Leaf, LogFault, LogForked, Pins, Verified
-from hpcbridge.ctl.chain import load_chain
 from hpcbridge.ctl.context import DAEMON_IDENTITY, Context, now, output_option, pass_context
 from hpcbridge.ctl.output import ago, note, print_facts, print_json, print_line
 from hpcbridge.errors import BadData, IntegrityError
@@ -32,6 +31,7 @@ from hpcbridge.ledger.merkle import verify_consistency
 from hpcbridge.ledger.receipt import receipt_from_text
 from hpcbridge.model.entries import Checkpoint, Receipt
 from hpcbridge.model.quantities import Instant, format_instant
+from hpcbridge.submitter.chain import load_chain
 from hpcbridge.wire.client import LedgerClient
 from hpcbridge.wire.generated import ledger_pb2
 

@@ -35,11 +35,11 @@ from hpcbridge.ctl.record import record
 from hpcbridge.ctl.rentals import balance, rent, rentals
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
-from hpcbridge.ctl.submit import REFUSAL_HINTS
 from hpcbridge.ctl.why import why
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.tokens import check_address
 from hpcbridge.model.entries import EntryOutcome, RejectionCode
+from hpcbridge.submitter.submit import REFUSAL_HINTS
 from hpcbridge.wire.credentials import check_libraries
 
 logger = logging.getLogger(__name__)

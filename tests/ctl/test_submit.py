@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.ctl import submit as submit_module
-from hpcbridge.ctl.chain import Chain, Step, Waiting, decide, load_chain, save_chain
-from hpcbridge.ctl.submit import submit
 from hpcbridge.errors import ConfigError, IntegrityError, LedgerUnavailable, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.transactions import Decision, EpochReason, Parameters, PayloadType, Seen
+from hpcbridge.submitter import submit as submit_module
+from hpcbridge.submitter.chain import Chain, Step, Waiting, decide, load_chain, save_chain
+from hpcbridge.submitter.submit import submit
 from hpcbridge.wire.client import LedgerClient, SubmitStream, endpoints_of
 from hpcbridge.wire.generated import ledger_pb2
 from tests.ctl_network import Network

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.ctl.submit import submit
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.certificates import build_csr
 from hpcbridge.identity.keystore import KeyDirectory
@@ -26,6 +25,7 @@ from hpcbridge.identity.tokens import EnrolmentToken, make_token, parse_token, t
 from hpcbridge.model.entries import EntryOutcome, RejectionCode
 from hpcbridge.model.identities import Role
 from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Token
+from hpcbridge.submitter.submit import submit
 from hpcbridge.wire.client import LedgerClient, endpoints_of
 from hpcbridge.wire.generated import ledger_pb2
 from tests.bridge import BIN, Bridge, Process, wait_until

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command line's chain of numbers as a file, `chain.json` beside the key, and what to do after a Hello.
+"""An identity's chain of numbers as a file, `chain.json` beside the key, and what to do after a Hello.
 
 The file is replaced whole before anything is sent, so a payload that was sent is always in it until its receipt is verified. `decide`
 is pure: it compares what is here with what the ledger has.
