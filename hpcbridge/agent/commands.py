@@ -30,6 +30,7 @@ from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.identities import CertificateFacts
 from hpcbridge.model.jobs import Job
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.schema import job_as_json, node_as_json, queue_as_json
 from hpcbridge.model.transactions import PayloadType
@@ -223,7 +224,7 @@ def _queues(parts: Parts) -> Json:
 
 def _add(parts: Parts, arguments: Mapping[str, Any]) -> Json:
     job_id = str(arguments.get("job_id", ""))
-    if not 1 <= len(job_id) <= 128 or not job_id.isprintable():
+    if not 1 <= len(job_id) <= 128 or not is_printable(job_id):
         raise Refused(EntryOutcome.MALFORMED, f"{job_id[:60]!r} is not a job id")
     parts.memory.watch(job_id)
     parts.hurry()

@@ -15,6 +15,7 @@ from decimal import Decimal
 from hpcbridge.config.source import Source
 from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
 from hpcbridge.model.jobs import MAX_BYTES
+from hpcbridge.model.printable import is_printable
 
 _MICRO = Decimal(1_000_000)
 MAX_QUEUES = 256
@@ -131,7 +132,7 @@ def _queue_fault(queue: QueueSection, names: set[str]) -> tuple[str, str]:
     """The key and what is wrong with it; empty if nothing."""
     if queue.name in names:
         return "name", f" {queue.name[:MAX_QUEUE_TEXT]!r} is that of another one above"
-    if not (1 <= len(queue.name) <= MAX_QUEUE_TEXT and queue.name.isprintable()):
+    if not (1 <= len(queue.name) <= MAX_QUEUE_TEXT and is_printable(queue.name)):
         return "name", f": 1 to {MAX_QUEUE_TEXT} printable characters, as the scheduler calls it"
     if queue.gpu_type is not None and not re.fullmatch(rf"[!-~](?:[ -~]{{0,{MAX_QUEUE_TEXT - 2}}}[!-~])?", queue.gpu_type):
         return "gpu_type", f": 1 to {MAX_QUEUE_TEXT} printable ASCII characters, because users ask with no others"

@@ -33,6 +33,7 @@ from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller, CertificateFacts, Role, Submitter
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, check_name
 from hpcbridge.model.transactions import Enrolment, Genesis, Renewal, Revocation, SystemNode, Token
 
@@ -208,7 +209,7 @@ def _check_token(body: Token) -> None:
     if len(body.attributes) > MAX_ATTRIBUTES or list(body.attributes) != sorted(dict(body.attributes).items()):
         raise Refused(EntryOutcome.MALFORMED, f"attributes are not in order, doubled, or more than {MAX_ATTRIBUTES}")
     for name, value in body.attributes:
-        if not _ATTRIBUTE_NAME.match(name) or len(value) > 200 or not value.isprintable():
+        if not _ATTRIBUTE_NAME.match(name) or len(value) > 200 or not is_printable(value):
             raise Refused(EntryOutcome.MALFORMED, f"attribute {name[:40]!r}={value[:40]!r} is malformed")
 
 

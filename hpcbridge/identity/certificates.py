@@ -26,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Si
 from hpcbridge.errors import CertificateExpired, IdentityError
 from hpcbridge.identity.keys import public_bytes, require_p256
 from hpcbridge.model.identities import CertificateFacts, Role, Submitter
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, check_name, check_origin, format_instant
 
 ATTRIBUTES_OID = x509.ObjectIdentifier("2.25.102214323862183265462584672212601935322")
@@ -193,7 +194,7 @@ def encode_attributes(attributes: Iterable[tuple[str, str]]) -> bytes:
     if len(pairs) > MAX_ATTRIBUTES or len({name for name, _ in pairs}) != len(pairs):
         raise ValueError(f"attributes are doubled, or more than {MAX_ATTRIBUTES}")
     for name, value in pairs:
-        if not _ATTRIBUTE_NAME.match(name) or len(value) > _MAX_ATTRIBUTE_CHARACTERS or not value.isprintable():
+        if not _ATTRIBUTE_NAME.match(name) or len(value) > _MAX_ATTRIBUTE_CHARACTERS or not is_printable(value):
             raise ValueError(f"attribute {name[:40]!r}={value[:40]!r} is malformed")
     return msgspec.json.encode(pairs)
 

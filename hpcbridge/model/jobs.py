@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
 
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import MAX_INSTANT, Instant
 
 _JOB_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
@@ -195,7 +196,7 @@ def validate_job(job: Job) -> None:
     if (job.state is JobState.DONE) is not (job.outcome is Outcome.COMPLETED):
         raise ValueError(f"outcome {job.outcome} does not fit state {job.state}")
     for text in _texts_of(job):
-        if text is not None and (len(text) > _SHORTEST_LIMIT or not text.isprintable()):
+        if text is not None and (len(text) > _SHORTEST_LIMIT or not is_printable(text)):
             _check_texts(job)
     for count in _counts_of(job):
         if count is not None and not 0 <= count < MAX_COUNT:
@@ -213,7 +214,7 @@ def validate_job(job: Job) -> None:
 
 def _check_texts(job: Job) -> None:
     for (field, limit), text in zip(TEXT_LIMITS.items(), _texts_of(job), strict=True):
-        if text is not None and (len(text) > limit or not text.isprintable()):
+        if text is not None and (len(text) > limit or not is_printable(text)):
             raise ValueError(f"{field} is longer than {limit} characters or holds unprintable ones")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hpcbridge.model.printable import is_printable
+
 
 class Availability(StrEnum):
     """Whether a node takes work."""
@@ -47,7 +49,7 @@ _NAME_LIMIT = 255
 
 def validate_node(node: Node) -> None:
     """Raises ValueError, naming the field, for a node no honest parser produces."""
-    if not node.name or len(node.name) > _NAME_LIMIT or not node.name.isprintable():
+    if not node.name or len(node.name) > _NAME_LIMIT or not is_printable(node.name):
         raise ValueError(f"name {node.name[:60]!r} is not a node name")
     for field in ("cores_total", "cores_used", "gpus_total", "gpus_used", "memory_bytes_total", "memory_bytes_used"):
         count = getattr(node, field)
@@ -55,5 +57,5 @@ def validate_node(node: Node) -> None:
             raise ValueError(f"{field} {count} is out of range")
     for field in ("native_state", "reason", "gpu_type"):
         text = getattr(node, field)
-        if text is not None and (len(text) > 256 or not text.isprintable()):
+        if text is not None and (len(text) > 256 or not is_printable(text)):
             raise ValueError(f"{field} is longer than 256 characters or holds unprintable ones")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime
 import re
 
+from hpcbridge.model.printable import is_printable
+
 Instant = int
 """Milliseconds since the epoch, UTC."""
 
@@ -60,10 +62,10 @@ def escape_text(raw: str, *, limit: int = 256) -> str:
 
     A name that is printable stays as it is. In any other, backslashes are doubled, so that its escapes can be told apart.
     """
-    if raw.isprintable():
+    if is_printable(raw):
         return raw[:limit]
     escaped = "".join(
-        "\\\\" if character == "\\" else character if character.isprintable() else _escape(character)
+        "\\\\" if character == "\\" else character if is_printable(character) else _escape(character)
         for character in raw[:limit]
     )
     return escaped[:limit]

@@ -23,6 +23,7 @@ from hpcbridge.errors import BadData, ReportUnreadable, SchedulerError
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.nodes import Node
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.model.schema import job_as_json, node_as_json, queue_as_json
 from hpcbridge.schedulers import SCHEDULERS
@@ -88,7 +89,7 @@ def load_recording(directory: Path) -> Recording:
     if scheduler not in SCHEDULERS:
         raise BadData(f"{path}: scheduler {scheduler[:40]!r} is not known", hint=f"known are: {', '.join(sorted(SCHEDULERS))}")
     cluster = _text_of(meta, "cluster", path)
-    if len(cluster) > _MAX_CLUSTER or not cluster.isprintable():
+    if len(cluster) > _MAX_CLUSTER or not is_printable(cluster):
         raise BadData(f"{path}: cluster must be a name of at most {_MAX_CLUSTER} printable characters")
     queries = meta.get("queries")
     if not isinstance(queries, dict):

@@ -55,6 +55,7 @@ from hpcbridge.model.market import (
     WhyNot,
 )
 from hpcbridge.model.nodes import Node, validate_node
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import check_name
 from hpcbridge.model.transactions import (
     MAX_ITEMS,
@@ -350,7 +351,7 @@ def _pairs_writer(descriptor: FieldDescriptor) -> Callable[[Any], list[Message]]
 
 
 def _text(value: str) -> str:
-    if len(value) > MAX_TEXT or not value.isprintable():
+    if len(value) > MAX_TEXT or not is_printable(value):
         raise ValueError(f"text {value[:40]!r} is longer than {MAX_TEXT} characters or holds unprintable ones")
     return value
 
@@ -358,7 +359,7 @@ def _text(value: str) -> str:
 def _texts(values: Any) -> tuple[str, ...]:
     texts = tuple(values)
     for text in texts:
-        if len(text) > MAX_TEXT or not text.isprintable():
+        if len(text) > MAX_TEXT or not is_printable(text):
             _text(text)
     return texts
 
@@ -424,7 +425,7 @@ class _JobReader:
         if phase != _PHASE_NUMBERS[job.state]:
             raise ValueError(f"phase does not fit state {job.state}")
         for text in (job.cluster, job.job_id, job.array_job_id, job.het_job_id):  # validate_job looks at the other ones
-            if text is not None and (len(text) > MAX_TEXT or not text.isprintable()):
+            if text is not None and (len(text) > MAX_TEXT or not is_printable(text)):
                 _text(text)
         validate_job(job)
         return typing.cast("Job", job)

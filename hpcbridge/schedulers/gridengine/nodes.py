@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from hpcbridge.errors import ReportUnreadable
 from hpcbridge.model.nodes import Node, validate_node
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.gridengine.listing import Instance
 from hpcbridge.schedulers.gridengine.states import node_availability
@@ -72,7 +73,7 @@ def host_from(position: int, region: bytes) -> HostRead | None:
     name = (opening.group(1) or opening.group(2) or b"").decode("utf-8", "surrogateescape")
     if name == "global":
         return None
-    if not name.isprintable() or " " in name or not name:
+    if not is_printable(name) or " " in name or not name:
         raise ValueError(f"{name[:60]!r} is not the name of a host")
     rest, tasks = _JOB.subn(b"", region[opening.end() :])
     instances = tuple(_instance(name, match) for match in _QUEUE.finditer(rest))

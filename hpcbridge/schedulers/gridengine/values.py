@@ -12,6 +12,7 @@ import html
 import re
 from functools import lru_cache
 
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, escape_text
 
 GPU_COMPLEXES = frozenset({"gpu", "gpus", "ngpu", "ngpus"})
@@ -142,6 +143,6 @@ def short_name(host: str) -> str:
 def split_instance(name: str) -> tuple[str, str]:
     """Queue and host of a queue instance, `all.q@node01.cluster.local`."""
     queue, at, host = name.partition("@")
-    if not queue or not at or not host or not name.isprintable() or " " in name:
+    if not queue or not at or not host or not is_printable(name) or " " in name:
         raise ValueError(f"{name[:60]!r} is not a queue instance")
     return escape_text(queue, limit=64), host

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from hpcbridge.errors import ReportUnreadable
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import escape_text
 from hpcbridge.schedulers.findings import stderr_of
 from hpcbridge.schedulers.report import Report
@@ -239,7 +240,7 @@ def _asked_columns(report: Report, names: Sequence[str], *, timed: bool) -> Sequ
 
 def _check_names(report: Report, names: Sequence[str]) -> None:
     """Raises for names that no header has, and for a complaint beside other columns than ours: it may be why they are other ones."""
-    if not names or any(not name or not name.isprintable() or " " in name or len(name) > 40 for name in names):
+    if not names or any(not name or not is_printable(name) or " " in name or len(name) > 40 for name in names):
         raise _unreadable(report, names, "no header")
     if complains(report) and names not in (SQUEUE_HEADER, SACCT_HEADER):
         raise _unreadable(report, names, f"not the columns asked for: {stderr_of(report).splitlines()[0]}")

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from hpcbridge.model.jobs import MAX_BYTES, MAX_COUNT, TEXT_LIMITS, JobState, Outcome, Phase
 from hpcbridge.model.nodes import Availability
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, escape_text
 from hpcbridge.schedulers.standard.document import Fraction
 
@@ -171,7 +172,7 @@ def names(field: str, value: object) -> object:
 
 def name(field: str, value: object) -> object:
     """What names a node or a queue."""
-    if type(value) is not str or not value or len(value) > _NAME_LIMIT or not value.isprintable():
+    if type(value) is not str or not value or len(value) > _NAME_LIMIT or not is_printable(value):
         raise FieldFault(field, f"must be a text of 1 to {_NAME_LIMIT} printable characters")
     return value
 

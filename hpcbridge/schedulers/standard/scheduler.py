@@ -17,6 +17,7 @@ from typing import TypeVar
 from hpcbridge.model.clusters import Queue
 from hpcbridge.model.jobs import Job, JobState
 from hpcbridge.model.nodes import Availability, Node
+from hpcbridge.model.printable import is_printable
 from hpcbridge.schedulers.findings import failed, quarantined, unknown_state
 from hpcbridge.schedulers.report import About, Answer, Problem, Report, Scheduler
 from hpcbridge.schedulers.standard.document import Document, Pairs, Record
@@ -163,7 +164,7 @@ def _can_name(subject: str, field: str) -> bool:
     """True if what a record is about can be looked up among what was there before."""
     if field == "job_id":
         return is_plain_id(subject) or "[" in subject
-    return 0 < len(subject) <= _LONGEST_NAME and subject.isprintable()
+    return 0 < len(subject) <= _LONGEST_NAME and is_printable(subject)
 
 
 def _id_of(job: Job) -> str:
