@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs collecting scripts: the one door to `subprocess` in this room.
+"""Runs collecting and acting scripts: the one door to `subprocess` in this room.
 
 A script is run by its absolute path with a list of arguments, no shell, a clean environment and its own session, and gets a time and
 an output cap. Whatever it does (hang, ignore TERM, leave children behind, print for ever), its process group is gone at most three
 seconds after its time is over, and so are children that made a group of their own, which are known by a mark in their environment
-(unless a command began with an empty one). What it printed is returned as bytes: nothing is decoded or judged here.
+(unless a command began with an empty one). What it printed is returned as bytes: nothing is decoded or judged here. An acting script
+gets its order on standard input, and it is no error if it does not read it, or not to its end.
 """
 
 from __future__ import annotations
@@ -45,9 +46,7 @@ _ARGUMENT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.+%,:\[\]-]{0,127}\Z")
 class ScriptRunner(Source):
     """Runs the scripts of one scheduler from `directory`/`scheduler`; each query at most once at a time."""
 
-    def __init__(
-        self, directory: Path, *, scheduler: str, environment: Mapping[str, str], timeout_seconds: float, max_bytes: int
-    ) -> None:
+    def __init__(self, directory: Path, *, scheduler: str, environment: Mapping[str, str], timeout_seconds: float, max_bytes: int) -> None:
         self._directory = directory.absolute() / scheduler
         self._environment = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **environment}
         self._timeout_seconds = timeout_seconds
@@ -55,15 +54,18 @@ class ScriptRunner(Source):
         self._running: set[str] = set()
         self._lock = threading.Lock()
 
-    def run(self, query: str, arguments: Sequence[str] = (), *, stopping: threading.Event | None = None) -> Report:
-        """Runs one script to its end; a non-zero exit status is part of the report and no error here.
+    def run(
+        self, query: str, arguments: Sequence[str] = (), *, stdin: bytes | None = None, stopping: threading.Event | None = None
+    ) -> Report:
+        """Runs one script to its end; a non-zero exit status is part of the report and no error here. Without `stdin` there is nothing
+        to read for it.
 
         Raises ScriptTimedOut, ScriptMissing, and SchedulerError for a script that may not be run, too much output, a query that is still
         running, and when `stopping` was set.
         """
         argv = (str(self._script(query)), *map(_checked, arguments))
-        with self._alone(query), self._started(argv, f"{os.getpid()}-{next(_RUNS)}") as process:
-            stdout, stderr, cpu_ms = self._collect(process, argv, stopping)
+        with self._alone(query), self._started(argv, f"{os.getpid()}-{next(_RUNS)}", reads=stdin is not None) as process:
+            stdout, stderr, cpu_ms = self._collect(process, argv, stdin=stdin, stopping=stopping)
         return Report(query, argv, process.returncode, stdout, stderr, cpu_ms)
 
     def close(self) -> None:
@@ -90,11 +92,11 @@ class ScriptRunner(Source):
                 self._running.discard(query)
 
     @contextlib.contextmanager
-    def _started(self, argv: Sequence[str], mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, argv: Sequence[str], mark: str, *, reads: bool) -> Iterator[subprocess.Popen[bytes]]:
         try:
             process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**self._environment, _MARK: mark},
@@ -112,12 +114,12 @@ class ScriptRunner(Source):
             _end_group(process)
             if not whole or not _at_end(process.stdout) or not _at_end(process.stderr):
                 _end_marked(f"{_MARK}={mark}".encode())
-            for stream in (process.stdout, process.stderr):
+            for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
 
     def _collect(
-        self, process: subprocess.Popen[bytes], argv: Sequence[str], stopping: threading.Event | None
+        self, process: subprocess.Popen[bytes], argv: Sequence[str], *, stdin: bytes | None, stopping: threading.Event | None
     ) -> tuple[bytes, bytes, int]:
         """Reads until both ends are closed, or a second after the script itself is over: a child it left behind may hold them open."""
         deadline = time.monotonic() + self._timeout_seconds
@@ -128,12 +130,15 @@ class ScriptRunner(Source):
             for stream, buffer in ((process.stdout, stdout), (process.stderr, stderr)):
                 if stream is not None:
                     selector.register(stream, selectors.EVENT_READ, buffer)
+            if stdin is not None and process.stdin is not None:
+                os.set_blocking(process.stdin.fileno(), False)
+                selector.register(process.stdin, selectors.EVENT_WRITE, io.BytesIO(stdin))
             while selector.get_map():
                 now = self._checked_time(argv, deadline, stopping)
                 if cpu_ms is not None and now >= over_at + _LEFT_BEHIND_SECONDS:
                     break
                 for key, _ in selector.select(min(_TICK_SECONDS, deadline - now)):
-                    _read_some(selector, key)
+                    _move_some(selector, key)
                 stderr.truncate(MAX_STDERR_BYTES)
                 stderr.seek(0, io.SEEK_END)
                 if stdout.tell() > self._max_bytes:
@@ -163,13 +168,30 @@ def _checked(argument: str) -> str:
     return argument
 
 
-def _read_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+def _move_some(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
     stream: IO[bytes] = key.fileobj  # type: ignore[assignment]
+    if key.events == selectors.EVENT_WRITE:
+        if not _written_some(stream, key.data):
+            selector.unregister(stream)
+            stream.close()
+        return
     chunk = os.read(stream.fileno(), _CHUNK)
     if chunk:
         key.data.write(chunk)
     else:
         selector.unregister(stream)
+
+
+def _written_some(stream: IO[bytes], source: io.BytesIO) -> bool:
+    """False when there is no more to write, or nobody who would read it."""
+    waiting = source.getbuffer()[source.tell() :]
+    if not waiting:
+        return False
+    try:
+        source.seek(os.write(stream.fileno(), waiting), io.SEEK_CUR)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _reaped(process: subprocess.Popen[bytes]) -> int | None:
