@@ -1,53 +1,140 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""The public Python client: what a program of yours can ask a ledger with an enrolled identity.
+"""The public Python client: everything a program may do at a ledger with an enrolled identity.
 
-    from hpcbridge.client import Client
+    from hpcbridge.client import Client, Request
 
     with Client() as client:  # ~/.config/hpcbridge, after `hpcbridgectl enrol`
-        for cluster in client.clusters():
-            print(cluster.registration.cluster, cluster.vetting)
-        for event in client.events(cursor="now", follow=True):
+        answer = client.request(Request(cores=32, walltime_seconds=7200))
+        rental = client.rent_best(answer.request.request)
+        for event in client.follow_rental(rental):
             print(event.cursor, event.type, event.subject)
 
-Answers are words of `hpcbridge.model` and records of the ledger, frozen. Times are milliseconds since 1970 UTC, what is unknown is
-None. Every failure is an `hpcbridge.errors.HpcbridgeError`: LedgerUnavailable is worth another try, Refused carries a code. A client
-may be used by several threads. It does not write: transactions are for `hpcbridgectl` and the daemon, whose numbers must have one owner.
+Answers are words of `hpcbridge.model` and records of the ledger, frozen. Money is an integer of micro-units, times are milliseconds since
+1970 UTC, what is unknown is None. `docs/examples/rent_and_follow.py` is a whole program, `docs/api-reference.md` lists every function.
+
+**Failures** are `hpcbridge.errors.HpcbridgeError`, each with a `hint` for people. `Refused` has a `code` (EntryOutcome) and a `reason`: the
+contract said no, nothing moved. `LedgerUnavailable` is worth another try. A call that writes may raise its kind `ReceiptPending`: the
+transaction is signed and journaled, and whether it is an entry is not known yet. **Do not make it again**, that would be a second one: call
+`finish` until it answers, or go on; the next call that writes, here or by `hpcbridgectl`, sends the same bytes first, and they count once.
+`IntegrityError` means that the ledger contradicts itself or what was seen before: stop, keep the identity's files, tell people.
+
+**Sharing.** A client may be used by several threads, and an identity folder by several processes and by `hpcbridgectl` at the same time:
+writers wait for each other at the folder's lock, for up to ten seconds. The daemon's folder is not for this: its numbers are the daemon's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from google.protobuf.message import Message
+
+from hpcbridge.audit.export import leaves_of_chunks, write_export
+from hpcbridge.contract.market import rental_name, request_name, request_of_offer
 from hpcbridge.contract.records import ClusterRecord, GapRecord, MemberRecord
 from hpcbridge.errors import ConfigError
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.ledger.checkpoint import parse_checkpoint
+from hpcbridge.model.clusters import Program, Vetting
 from hpcbridge.model.entries import Checkpoint, EventType, Receipt
-from hpcbridge.model.identities import Submitter
+from hpcbridge.model.identities import Role, Submitter
 from hpcbridge.model.jobs import Job
-from hpcbridge.model.transactions import NodeChange
-from hpcbridge.wire import queries
+from hpcbridge.model.market import (
+    Balance,
+    Cancellation,
+    ContractActivation,
+    Credit,
+    Micro,
+    Offer,
+    ProgramDemand,
+    Rental,
+    RentalOrder,
+    RentalState,
+    Request,
+    RequestRecord,
+    StatementLine,
+    UsageNotice,
+    WhyNot,
+)
+from hpcbridge.model.quantities import check_name
+from hpcbridge.model.transactions import Body, Decision, JobWatch, NodeChange, Parameters, Revocation
+from hpcbridge.submitter.certificate import check_own_certificate, renew_if_due, renewal_due_at
+from hpcbridge.submitter.invitation import invite
+from hpcbridge.submitter.submit import Earlier, Submitted, finish, submit
+from hpcbridge.wire import marketqueries, queries
 from hpcbridge.wire.client import LedgerClient, current_checkpoint, endpoints_of
 from hpcbridge.wire.enrolment import renew
 from hpcbridge.wire.generated import ledger_pb2
-from hpcbridge.wire.queries import LedgerEvent
+from hpcbridge.wire.queries import LedgerEvent, LedgerStatus
 from hpcbridge.wire.receipts import read_receipt
+
+__all__ = [
+    "Answer",
+    "Client",
+    "Earlier",
+    "LedgerEvent",
+    "LedgerStatus",
+    "Program",
+    "Request",
+    "Statement",
+    "Submitted",
+    "rental_name",
+    "request_name",
+]
+
+logger = logging.getLogger(__name__)
+
+_RENEWAL_PAUSE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A request as it was put on record, with its offers: blind, in an order that says nothing, good until `request.expires_at`."""
+
+    request: RequestRecord
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A rental and the movements of its money, each with the index of the entry that caused it."""
+
+    rental: Rental
+    lines: tuple[StatementLine, ...]
 
 
 class Client:
-    """A connection to the ledger of an identity. Close it, or use it as a context manager."""
+    """An identity at its ledger. Close it, or use it as a context manager."""
 
-    def __init__(self, identity: Path | str | None = None, *, ledger: str | None = None) -> None:
-        """`identity` is a directory made by `hpcbridgectl enrol`; `ledger` (host:port) replaces the addresses told at enrolment."""
+    def __init__(
+        self,
+        identity: Path | str | None = None,
+        *,
+        ledger: str | None = None,
+        on_earlier: Callable[[Earlier], None] | None = None,
+    ) -> None:
+        """`identity` is a directory made by `hpcbridgectl enrol`; `ledger` (host:port) replaces the addresses told at enrolment.
+
+        `on_earlier` hears of each transaction that had no receipt when it was made and is finished on the way of a later call; without it
+        the log is told. What `finish` finishes is its answer and goes nowhere else.
+        """
         path = Path.home() / ".config" / "hpcbridge" if identity is None else Path(identity)
         self._keys = KeyDirectory(path)
         if not self._keys.is_enrolled():
             raise ConfigError(f"no identity in {path}", hint="enrol with a token from your network's admin: hpcbridgectl enrol")
         self._profile = self._keys.load_profile()
         self._log_key = self._keys.load_log_public_key()
+        check_own_certificate(self._keys)
+        self._on_earlier = _log_earlier if on_earlier is None else on_earlier
+        self._writing = threading.Lock()
+        self._renewing = threading.Lock()
+        self._renewal_at = renewal_due_at(self._keys)
         self._ledger = LedgerClient(endpoints_of(self._keys, ledger), self._keys)
 
     def __enter__(self) -> Self:
@@ -65,59 +152,317 @@ class Client:
         """Member and installation this client speaks for."""
         return self._profile.submitter
 
-    def renew(self) -> None:
-        """Gets a newer certificate and uses it from the next call on; needed about once a day in a program that runs for long."""
-        renew(self._keys)
-        self._ledger.reconnect()
+    @property
+    def role(self) -> Role:
+        """What the member is: user, provider or admin."""
+        return self._profile.role
 
-    def clusters(self) -> tuple[ClusterRecord, ...]:
-        """Clusters you may see: a provider its own, an admin all."""
-        return queries.list_clusters(self._ledger.call)
+    # asking for resources and renting; for users
 
-    def cluster(self, name: str) -> ClusterRecord:
-        """One cluster with its last sample."""
-        return queries.get_cluster(self._ledger.call, name)
+    def request(self, wanted: Request) -> Answer:
+        """Asks for resources (the paper's requestComputingResources): a signed entry that stays in the log, and the offers it got.
 
-    def jobs(self, cluster: str, *, open_only: bool = False) -> Iterator[Job]:
-        """Jobs of a cluster on record, page by page."""
-        return queries.list_jobs(self._ledger.call, cluster, open_only=open_only)
+        No offer is no error: `why` tells what each cluster lacked. Refused MALFORMED for a value out of range, TOO_MANY beyond the
+        network's `requests_per_day`. Round a location before you give it: it stands in the log for ever.
+        """
+        name = request_name(self._accepted(wanted).index)
+        return Answer(request=marketqueries.get_request(self._call, name), offers=self.offers(name))
 
-    def job(self, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
-        """One job; incarnation 0 means the last run under this id."""
-        return queries.get_job(self._ledger.call, cluster, job_id, incarnation=incarnation)
+    def offers(self, request: str) -> tuple[Offer, ...]:
+        """The offers of a request again (displayResourcesAndRentalPrice), frozen as they were made; rates include the distance."""
+        return marketqueries.list_offers(self._call, request)
 
-    def nodes(self, cluster: str) -> tuple[NodeChange, ...]:
-        """Last known availability of each node."""
-        return queries.list_nodes(self._ledger.call, cluster)
+    def why(self, request: str) -> tuple[WhyNot, ...]:
+        """For each cluster that was not offered the first requirement that failed and by how much, as blind as the offers."""
+        return marketqueries.list_why_nots(self._call, request)
 
-    def gaps(self, cluster: str = "") -> tuple[GapRecord, ...]:
-        """What could not be reported."""
-        return queries.list_gaps(self._ledger.call, cluster)
+    def requests(self, *, member: str = "") -> tuple[RequestRecord, ...]:
+        """Your requests of the last days; admins and auditors: of `member`, or of everybody."""
+        return marketqueries.list_requests(self._call, member=member)
 
-    def members(self) -> tuple[MemberRecord, ...]:
-        """All members; for admins and auditors."""
-        return queries.list_members(self._ledger.call)
+    def rent(
+        self,
+        offer: str,
+        queue: str,
+        *,
+        cores: int | None = None,
+        gpus: int | None = None,
+        walltime_seconds: int | None = None,
+        extra_limit: Micro = 0,
+    ) -> Rental:
+        """Rents a queue of an offer by the label shown there (`r17-2`, `q1`). The deposit is held from now on.
 
-    def parameters(self) -> dict[str, int]:
-        """The network's parameters."""
-        return dict(queries.get_parameters(self._ledger.call))
+        Cores, GPUs and walltime are those of the request unless you name less. You pay what your jobs use, never more than deposit and
+        `extra_limit` together. Refused NO_CREDIT (the account has less than the deposit); OUTDATED, CLOSED, NO_CAPACITY or NOT_APPROVED
+        (ask for offers again); TOO_MANY (open rentals); NOT_FOUND; MALFORMED. ReceiptPending: call `finish`, and see there.
+        """
+        asked = marketqueries.get_request(self._call, request_of_offer(offer) or offer).asked
+        return self._rent(
+            RentalOrder(
+                offer=offer,
+                queue=queue,
+                cores=asked.cores if cores is None else cores,
+                gpus=asked.gpus if gpus is None else gpus,
+                walltime_seconds=walltime_seconds,
+                extra_limit=extra_limit,
+            )
+        )
+
+    def rent_best(
+        self,
+        request: str,
+        *,
+        cores: int | None = None,
+        gpus: int | None = None,
+        walltime_seconds: int | None = None,
+        extra_limit: Micro = 0,
+    ) -> Rental:
+        """Rents the cheapest that starts soonest among the offers of a request and still is as offered; refused as `rent` is."""
+        asked = marketqueries.get_request(self._call, request).asked
+        return self._rent(
+            RentalOrder(
+                request=request,
+                cores=asked.cores if cores is None else cores,
+                gpus=asked.gpus if gpus is None else gpus,
+                walltime_seconds=walltime_seconds,
+                extra_limit=extra_limit,
+            )
+        )
+
+    def rentals(self, *, open_only: bool = False) -> tuple[Rental, ...]:
+        """Rentals you may see: a user's own, those of a provider's clusters (without the user), for admins and auditors all."""
+        return marketqueries.list_rentals(self._call, open_only=open_only)
+
+    def rental(self, name: str) -> Rental:
+        """One rental as it is now. Its name is `rental_name(index)` of the entry that granted it."""
+        return self.statement(name).rental
+
+    def statement(self, name: str) -> Statement:
+        """One rental with every movement of its money up to now."""
+        rental, lines = marketqueries.get_rental(self._call, name)
+        return Statement(rental=rental, lines=lines)
+
+    def cancel(self, rental: str) -> Submitted:
+        """Gives a rental back before its first job; all of the deposit comes back. Refused ILLEGAL_TRANSITION after it, NOT_FOUND."""
+        return self._accepted(Cancellation(rental=rental))
+
+    def balance(self, *, member: str = "") -> Balance:
+        """Your account: what may be spent, and what is held as deposits; admins and auditors: that of `member`."""
+        return marketqueries.get_balance(self._call, member)
+
+    # events
 
     def events(self, cursor: str = "", *, types: tuple[EventType, ...] = (), follow: bool = False) -> Iterator[LedgerEvent]:
         """Events after `cursor` (empty: from the beginning, "now": what comes), with `follow` for ever.
 
-        Keep the cursor of the last event you have dealt with: after LedgerUnavailable go on from there.
+        Keep the cursor of the last event you have dealt with: after LedgerUnavailable go on from there. Without `types`, the numbers of an
+        audience have no holes: one that is missing was withheld.
         """
+        self._keep_fresh()
         request = ledger_pb2.SubscribeRequest(cursor=cursor, types=queries.event_types(types), until_caught_up=not follow)
         with self._ledger.subscribe(request) as stream:
             for reply in stream:
                 if reply.WhichOneof("reply") == "event":
                     yield queries.read_event(reply.event)
 
+    def follow_rental(self, rental: Rental, cursor: str = "") -> Iterator[LedgerEvent]:
+        """What happens to a rental after `cursor` (empty: from its grant): its states, its jobs' QUEUE, RUN and END, its settlement.
+
+        Ends when it is settled; for one that was settled before the call it ends with the last event there is, late corrections included.
+        As with `events`: after LedgerUnavailable go on from the last cursor. For user and provider of the rental.
+        """
+        over = self.rental(rental.rental).state is RentalState.ENDED
+        for event in self.events(cursor or f"{rental.index}.0", follow=not over):
+            if not _concerns(event, rental):
+                continue
+            yield event
+            if event.type is EventType.RENTAL_SETTLED and not over:
+                return
+
+    # clusters and jobs; for providers, and everybody for what is theirs
+
+    def clusters(self) -> tuple[ClusterRecord, ...]:
+        """Clusters you may see (listAllHpcSystems): a provider its own, an admin all."""
+        return queries.list_clusters(self._call)
+
+    def cluster(self, name: str) -> ClusterRecord:
+        """One cluster with its last sample (getHpcSystemDetail)."""
+        return queries.get_cluster(self._call, name)
+
+    def jobs(self, cluster: str, *, open_only: bool = False) -> Iterator[Job]:
+        """Jobs of a cluster on record, page by page: a provider's all, a user's own."""
+        return queries.list_jobs(self._call, cluster, open_only=open_only)
+
+    def job(self, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
+        """One job; incarnation 0 means the last run under this id."""
+        return queries.get_job(self._call, cluster, job_id, incarnation=incarnation)
+
+    def watch_job(self, cluster: str, job_id: str, *, owner: str = "") -> Submitted:
+        """Asks the provider to report a job that it would not report otherwise. A user names the username of its rental as `owner`."""
+        return self._accepted(JobWatch(cluster=cluster, job_id=job_id, owner=owner))
+
+    def nodes(self, cluster: str) -> tuple[NodeChange, ...]:
+        """Last known availability of each node."""
+        return queries.list_nodes(self._call, cluster)
+
+    def gaps(self, cluster: str = "") -> tuple[GapRecord, ...]:
+        """What could not be reported."""
+        return queries.list_gaps(self._call, cluster)
+
+    def program_demand(self) -> tuple[ProgramDemand, ...]:
+        """How often which programs were asked for and missing; for providers, who may want to install them."""
+        return marketqueries.list_program_demand(self._call)
+
+    # who takes part, and on which terms; for admins
+
+    def members(self) -> tuple[MemberRecord, ...]:
+        """All members (listAllUsers); for admins and auditors."""
+        return queries.list_members(self._call)
+
+    def member(self, name: str = "") -> MemberRecord:
+        """One member's record (getUserDetail): your own, for admins and auditors anybody's."""
+        return queries.get_member(self._call, name or self.submitter.member)
+
+    def invite(self, role: Role, member: str, *, attributes: Mapping[str, str] | None = None, minutes: int = 60) -> str:
+        """The line of text with which `member` can enrol one installation, once, within so many minutes.
+
+        It is a secret: the ledger gets its digest alone, and there is no second copy of it.
+        """
+        pairs = tuple(sorted((attributes or {}).items()))
+        expires_at = _now() + minutes * 60_000
+        invitation = invite(self._keys, role, member=check_name("member", member), attributes=pairs, expires_at=expires_at)
+        self._accepted(invitation.body)
+        return invitation.text
+
+    def approve(self, name: str, *, note: str = "") -> Submitted:
+        """Lets a member or cluster take part, or lets an installation (`name/installation`) open the epoch it waits for."""
+        return self._accepted(Decision(name=name, vetting=Vetting.APPROVED, note=note))
+
+    def reject(self, name: str, *, note: str = "") -> Submitted:
+        """Turns down a member or cluster that waits."""
+        return self._accepted(Decision(name=name, vetting=Vetting.REJECTED, note=note))
+
+    def suspend(self, name: str, *, note: str = "") -> Submitted:
+        """Stops a member or cluster for the time being; `approve` brings it back. Its open rentals end."""
+        return self._accepted(Decision(name=name, vetting=Vetting.SUSPENDED, note=note))
+
+    def revoke(self, member: str, *, reason: str, installation: str | None = None) -> Submitted:
+        """Ends a member, or one installation of it, for good; live streams are cut within seconds. The reason stands in the log."""
+        return self._accepted(Revocation(member=member, installation=installation, reason=reason))
+
+    def credit(self, member: str, amount: Micro, *, reference: str) -> Submitted:
+        """Credits an account with so many micro-units, once for each reference: the same again is refused as ALREADY_EXISTS."""
+        return self._accepted(Credit(member=member, amount=amount, reference=reference))
+
+    def parameters(self) -> dict[str, int]:
+        """The network's parameters; for everybody."""
+        return dict(queries.get_parameters(self._call))
+
+    def set_parameters(self, values: Mapping[str, int]) -> Submitted:
+        """Changes network parameters, all of `values` or none."""
+        return self._accepted(Parameters(values=tuple(sorted(values.items()))))
+
+    def activate_contract(self, version: int) -> Submitted:
+        """Puts a later version of the contract in force for good. Every ledger program and auditor must know it before."""
+        return self._accepted(ContractActivation(version=version))
+
+    # proof; for everybody
+
     def verified_checkpoint(self) -> Checkpoint:
         """The ledger's current checkpoint, its signature verified with the key pinned at enrolment."""
+        self._keep_fresh()
         return parse_checkpoint(current_checkpoint(self._ledger).note, self._profile.origin, self._log_key)
 
     def receipt(self, index: int) -> Receipt:
         """The receipt of an entry you may see, verified; `ledger.receipt.receipt_to_text` makes a file of it."""
-        message = self._ledger.call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
+        message = self._call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
         return read_receipt(message, message.checkpoint.note, origin=self._profile.origin, log_public_key=self._log_key)
+
+    def export(self, path: Path | str) -> Checkpoint:
+        """Writes every entry under the current checkpoint into a new file that `hpcbridgectl ledger verify` proves without a network.
+
+        For admins and auditors; of entries that others may not see the file has the hash alone. All or nothing: BadData if the file exists,
+        LogFault (an IntegrityError) if the entries do not have the root that the ledger signed.
+        """
+        checkpoint = self.verified_checkpoint()
+        write_export(Path(path), checkpoint, leaves_of_chunks(self._ledger.read_entries(0, checkpoint.size), checkpoint.size))
+        return checkpoint
+
+    def status(self) -> LedgerStatus:
+        """How the service is: version, engine, last entry and tick, streams; for admins and auditors what it refused, counted."""
+        return queries.get_status(self._call)
+
+    # writing as such
+
+    def submit(self, body: Body) -> Submitted:
+        """Signs, numbers and sends any transaction your role may send, up to its verified receipt, which is kept in the identity folder.
+
+        What the contract made of it is in the answer: `check_accepted` raises Refused unless every item was accepted. What earlier calls
+        left without a receipt goes first. ReceiptPending if no receipt came in time; any other LedgerUnavailable came before there was a
+        transaction, and the call may be made again.
+        """
+        self._keep_fresh()
+        with self._writing:
+            return submit(self._keys, self._ledger, body, on_earlier=self._on_earlier)
+
+    def finish(self) -> tuple[Earlier, ...]:
+        """After ReceiptPending: sends what has no receipt yet and returns what became of each; empty if somebody else finished it.
+
+        The rental of an interrupted `rent` is `rental(rental_name(earlier.submitted.index))`. ReceiptPending again if the ledger is still
+        away. `hpcbridgectl`, or another program with this identity, may be faster: then look at `rentals` and `requests`.
+        """
+        self._keep_fresh()
+        with self._writing:
+            return finish(self._keys, self._ledger)
+
+    def renew(self) -> None:
+        """Gets a newer certificate now. Seldom needed: every call renews one that is past half of its life."""
+        renew(self._keys)
+        self._renewal_at = renewal_due_at(self._keys)
+        self._ledger.reconnect()
+
+    def _rent(self, order: RentalOrder) -> Rental:
+        return self.rental(rental_name(self._accepted(order).index))
+
+    def _accepted(self, body: Body) -> Submitted:
+        submitted = self.submit(body)
+        submitted.check_accepted()
+        return submitted
+
+    def _call(self, method: str, request: Message) -> Any:
+        self._keep_fresh()
+        return self._ledger.call(method, request)
+
+    def _keep_fresh(self) -> None:
+        """Renews the certificate where it is due; at most one thread and once a minute. CertificateExpired if it is too late."""
+        at = _now()
+        if at < self._renewal_at or not self._renewing.acquire(blocking=False):
+            return
+        try:
+            failure = renew_if_due(self._keys, at)
+            if failure is not None:
+                logger.warning("certificate could not be renewed yet error=%s", failure)
+            due_at = renewal_due_at(self._keys)  # another process may have renewed it
+            self._renewal_at = due_at if failure is None else at + _RENEWAL_PAUSE_MS
+            if failure is None:
+                self._ledger.reconnect()
+        finally:
+            self._renewing.release()
+
+
+def _concerns(event: LedgerEvent, rental: Rental) -> bool:
+    """True for what speaks of the rental itself, of a job of its username on its cluster, or of more use than was rented."""
+    match event.body:
+        case Job(cluster=cluster, owner=owner):
+            return (cluster, owner) == (rental.cluster, rental.username)
+        case UsageNotice(rental=name):
+            return name == rental.rental
+    return event.subject == rental.rental
+
+
+def _log_earlier(earlier: Earlier) -> None:
+    logger.info("finished an earlier transaction index=%s outcomes=%s", earlier.submitted.index, ",".join(earlier.submitted.outcomes))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

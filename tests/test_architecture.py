@@ -21,7 +21,7 @@ STOREYS = {
     "config": 3, "wire": 3, "daemon": 3, "fold": 3, "submitter": 3,
     "agent": 4, "service": 4, "ctl": 4, "audit": 4, "client": 4,
 }  # fmt: skip
-BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit")}
+BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit"), ("client", "audit")}
 """What may look sideways: (who, whom)."""
 
 DOORS = {

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 
 import click
@@ -15,13 +14,12 @@ from hpcbridge.ctl.figures import AMOUNT
 from hpcbridge.ctl.figures import amount as shown_amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import Column, moment, note, print_json, print_line, print_table
-from hpcbridge.identity.certificates import fingerprint
-from hpcbridge.identity.tokens import SECRET_BYTES, EnrolmentToken, make_token, token_digest
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Role
 from hpcbridge.model.market import ContractActivation, Credit
 from hpcbridge.model.quantities import check_name, format_instant
-from hpcbridge.model.transactions import Body, Decision, Parameters, Revocation, Token
+from hpcbridge.model.transactions import Body, Decision, Parameters, Revocation
+from hpcbridge.submitter.invitation import invite
 from hpcbridge.wire.queries import get_parameters, list_members
 
 _ENROLLABLE = [role.value.lower() for role in Role if role is not Role.SYSTEM_NODE]
@@ -53,25 +51,13 @@ def token(context: Context, role: str, name: str, attributes: tuple[str, ...], m
 
     The secret in it is made here and known to nobody else; the ledger gets its digest. Hand it over on a way that others cannot read.
     """
-    keys = context.keys()
-    profile, authority = keys.load_profile(), keys.load_authority()
-    secret = secrets.token_bytes(SECRET_BYTES)
     expires_at = now() + minutes * 60_000
-    body = Token(
-        digest=token_digest(secret),
-        role=Role(role.upper()),
-        member=_name(name),
-        attributes=_pairs(attributes),
-        expires_at=expires_at,
-    )
-    entry = _submit(context, body)
-    text = make_token(
-        EnrolmentToken(address=profile.enrolment_address, origin=profile.origin, ca_fingerprint=fingerprint(authority), secret=secret)
-    )
+    invitation = invite(context.keys(), Role(role.upper()), member=_name(name), attributes=_pairs(attributes), expires_at=expires_at)
+    entry = _submit(context, invitation.body)
     if context.json:
-        print_json({"token": text, "role": role.upper(), "name": name, "expires_at": format_instant(expires_at), "entry": entry})
+        print_json({"token": invitation.text, "role": role.upper(), "name": name, "expires_at": format_instant(expires_at), "entry": entry})
         return
-    print(text)
+    print(invitation.text)
     note(f"Give this line to {name}, on a way that others cannot read. It works once, until {moment(expires_at)} UTC:")
     note("  hpcbridgectl enrol")
 

@@ -88,6 +88,37 @@ class LedgerEvent:
     body: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerStatus:
+    """How the service is. `last_tick_at` None: none yet. `refusals` counts refused items since it started, by `TYPE:CODE`."""
+
+    origin: str
+    version: str
+    contract_version: int
+    engine: str
+    last_entry_at: Instant
+    last_tick_at: Instant | None
+    streams: int
+    subscribers: int
+    refusals: tuple[tuple[str, int], ...]
+
+
+def get_status(call: Call) -> LedgerStatus:
+    """The service's own word on itself; its checkpoint is for `GetCheckpoint`, where it is verified."""
+    reply = call("GetStatus", ledger_pb2.GetStatusRequest())
+    return LedgerStatus(
+        origin=reply.origin,
+        version=reply.version,
+        contract_version=reply.contract_version,
+        engine=reply.engine,
+        last_entry_at=reply.last_entry_at,
+        last_tick_at=reply.last_tick_at or None,
+        streams=reply.streams,
+        subscribers=reply.subscribers,
+        refusals=tuple((each.name, each.value) for each in reply.refusals),
+    )
+
+
 def list_clusters(call: Call) -> tuple[ClusterRecord, ...]:
     """Every cluster the caller may see."""
     replies = pages(lambda after: call("ListAllHpcSystems", ledger_pb2.ListAllHpcSystemsRequest(after=after)))
