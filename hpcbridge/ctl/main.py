@@ -25,6 +25,7 @@ from hpcbridge.ctl.gaps import gaps
 from hpcbridge.ctl.identity import identity
 from hpcbridge.ctl.jobs import jobs
 from hpcbridge.ctl.ledger import ledger_group
+from hpcbridge.ctl.money import money
 from hpcbridge.ctl.nodes import nodes
 from hpcbridge.ctl.offers import offers
 from hpcbridge.ctl.output import show_error
@@ -115,6 +116,7 @@ for _command in (
     offers, why, rent, rentals, balance, events, ledger_group, receipt_group, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)
+ledger_group.add_command(money)
 
 
 def main() -> None:
