@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hpcbridge.contract import accounts, clusters, epochs, jobs, members, parameters, rentals, requests, ticks, versions, vetting
+from hpcbridge.contract import accounts, clusters, documents, epochs, jobs, members, parameters, rentals, requests, ticks, versions, vetting
 from hpcbridge.contract.access import check_permitted
 from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft, Effects, StateView
@@ -49,10 +49,14 @@ FUNCTIONS: Mapping[PayloadType, Function] = {
     PayloadType.RENTAL: rentals.rent,
     PayloadType.CANCELLATION: rentals.cancel,
     PayloadType.ACCOUNT: rentals.report_account,
+    PayloadType.DOCUMENTS: documents.submit_documents,
+    PayloadType.ACCOUNT_RENEWAL: rentals.renew_account,
 }
 """What may follow entry 0."""
 
 _ACCEPTED = (EntryOutcome.ACCEPTED,)
+_BEFORE_APPROVAL = frozenset({PayloadType.EPOCH_START, PayloadType.DOCUMENTS})
+"""What a member may send that nobody approved yet, or approves no more."""
 
 
 def apply(state: StateView, caller: Caller, payload_type: PayloadType, *, body: Body, at: Instant, index: int) -> Effects:
@@ -77,6 +81,6 @@ def refused(code: EntryOutcome, reason: str, *, items: int = 1) -> Effects:
 def _check_approved(state: StateView, caller: Caller, payload_type: PayloadType) -> None:
     member = stored_member(state, caller.member)
     vetted = member is not None and member.vetting is Vetting.APPROVED
-    if not vetted and payload_type is not PayloadType.EPOCH_START:
+    if not vetted and payload_type not in _BEFORE_APPROVAL:
         standing = "unknown" if member is None else member.vetting
         raise Refused(EntryOutcome.NOT_APPROVED, f"member {caller.member} is {standing}", hint="an admin of the network decides")

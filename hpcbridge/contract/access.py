@@ -19,7 +19,7 @@ from hpcbridge.contract.state import StateView
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.identities import Caller, Role
-from hpcbridge.model.market import AccountReport, Cancellation, RentalOrder, RentalState
+from hpcbridge.model.market import AccountRenewal, AccountReport, Cancellation, RentalOrder, RentalState
 from hpcbridge.model.transactions import EpochStart, JobWatch, PayloadType
 
 Rule = Callable[[StateView, Caller, Any], None]
@@ -79,7 +79,7 @@ def own_request(view: StateView, caller: Caller, body: RentalOrder) -> None:
         raise Refused(EntryOutcome.NOT_FOUND, f"{caller.member} has no offer {(body.offer or body.request)[:40]!r}")
 
 
-def own_rental(view: StateView, caller: Caller, body: Cancellation) -> None:
+def own_rental(view: StateView, caller: Caller, body: Cancellation | AccountRenewal) -> None:
     """The rental is the caller's; one of somebody else is answered as if it were not there."""
     rental = stored_rental(view, body.rental)
     if rental is None or rental.member != caller.member:
@@ -125,6 +125,8 @@ TABLE_1: Mapping[PayloadType, Row] = {
     PayloadType.RENTAL: Row({Role.USER: own_request}),
     PayloadType.CANCELLATION: Row({Role.USER: own_rental}),
     PayloadType.ACCOUNT: Row({Role.PROVIDER: own_clusters_rental}),
+    PayloadType.DOCUMENTS: Row({Role.PROVIDER: always, Role.USER: always}),
+    PayloadType.ACCOUNT_RENEWAL: Row({Role.USER: own_rental}),
 }
 """Table 1, writing half. Genesis is nobody's: it is entry 0 or nothing."""
 
@@ -155,6 +157,8 @@ class Query(StrEnum):
     GET_RENTAL = "GetRental"
     GET_BALANCE = "GetBalance"
     LIST_PROGRAM_DEMAND = "ListProgramDemand"
+    LEAVE_SEALED = "LeaveSealed"
+    COLLECT_SEALED = "CollectSealed"
 
 
 class Share(StrEnum):
@@ -170,6 +174,7 @@ _OWN = {Role.PROVIDER: Share.OWN, Role.USER: Share.OWN, Role.ADMIN: Share.ALL, R
 _OF_CLUSTERS = {Role.PROVIDER: Share.OWN, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 _OF_MEMBERS = {Role.PROVIDER: Share.NOTHING, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 _OF_REQUESTS = {Role.PROVIDER: Share.NOTHING, Role.USER: Share.OWN, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
+_OF_PARTIES = {Role.PROVIDER: Share.OWN, Role.USER: Share.OWN, Role.ADMIN: Share.NOTHING, Role.SYSTEM_NODE: Share.NOTHING}
 _OF_DEMAND = {Role.PROVIDER: Share.ALL, Role.USER: Share.NOTHING, Role.ADMIN: Share.ALL, Role.SYSTEM_NODE: Share.ALL}
 
 QUESTIONS: Mapping[Query, Mapping[Role, Share]] = {
@@ -196,6 +201,8 @@ QUESTIONS: Mapping[Query, Mapping[Role, Share]] = {
     Query.GET_RENTAL: _OWN,
     Query.GET_BALANCE: _OWN,
     Query.LIST_PROGRAM_DEMAND: _OF_DEMAND,
+    Query.LEAVE_SEALED: _OF_PARTIES,
+    Query.COLLECT_SEALED: _OF_PARTIES,
 }
 """Table 1, reading half. A member with the attribute auditor sees what an admin sees."""
 
@@ -211,6 +218,7 @@ class Kind(StrEnum):
     ACCOUNT = "balance of an account"
     CLUSTER = "cluster state and events"
     MEMBER = "member records"
+    SEALED = "sealed passcodes and contacts"
 
 
 class Relation(StrEnum):
@@ -235,6 +243,7 @@ VISIBILITY: Mapping[Kind, frozenset[Relation]] = {
     Kind.ACCOUNT: _WATCHERS | {Relation.SUBMITTER},
     Kind.CLUSTER: _WATCHERS | {Relation.SUBMITTER, Relation.PROVIDER},
     Kind.MEMBER: _WATCHERS | {Relation.SUBMITTER},
+    Kind.SEALED: frozenset({Relation.PROVIDER, Relation.USER}),
 }
 """Interfaces, "who sees what". Users look at clusters through offers, which are blind and of another kind."""
 
@@ -254,7 +263,9 @@ def share_of(caller: Caller, query: Query) -> Share:
     """How much the caller sees of what a question is about. Whoever is not approved watches nobody: it has no more than a user's share."""
     if not caller.approved:
         return QUESTIONS[query][Role.USER if caller.role is Role.ADMIN else caller.role]
-    return Share.ALL if caller.has_attribute(AUDITOR) else QUESTIONS[query][caller.role]
+    # what no admin may ask is no auditor's either
+    watches = caller.has_attribute(AUDITOR) and QUESTIONS[query][Role.ADMIN] is Share.ALL
+    return Share.ALL if watches else QUESTIONS[query][caller.role]
 
 
 def check_query(caller: Caller, query: Query) -> Share:

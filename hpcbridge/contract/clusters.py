@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from hpcbridge.contract.access import stored_cluster
 from hpcbridge.contract.queueoffers import compare_queues, note_offer, queues_fault, rates_fault
 from hpcbridge.contract.records import GapRecord, StoredCluster, decode_word, encode_stored, encode_word
+from hpcbridge.contract.sealingkeys import SEALING_KEY_BYTES, is_sealing_key
 from hpcbridge.contract.seed import stir
 from hpcbridge.contract.standing import stored_member
 from hpcbridge.contract.state import Draft
@@ -169,6 +170,8 @@ def _registration_fault(body: Registration) -> str:
     for name, version in names:
         if not 1 <= len(name) <= 64 or len(version) > 64:
             return f"program {name[:64]!r} {version[:64]!r}: names have 1 to 64 characters, versions at most 64"
+    if body.sealing_key and not is_sealing_key(body.sealing_key):
+        return f"sealing_key: {SEALING_KEY_BYTES} bytes of an X25519 key, or none"
     return rates_fault(body.rates) or queues_fault(body.queues)
 
 

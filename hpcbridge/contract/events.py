@@ -22,7 +22,7 @@ from hpcbridge.model.market import (
     StatementLine,
     UsageNotice,
 )
-from hpcbridge.model.transactions import Decision, EpochStart, Gap, JobWatch, NodeChange, Parameters, Revocation
+from hpcbridge.model.transactions import Decision, Documents, EpochStart, Gap, JobWatch, NodeChange, Parameters, Revocation
 
 Record = (
     Job
@@ -44,6 +44,7 @@ Record = (
     | StatementLine
     | UsageNotice
     | QueueDrifts
+    | Documents
 )
 """What an event can carry."""
 
@@ -65,12 +66,14 @@ RECORDS: Mapping[EventType, type] = {
     EventType.REQUEST_ANSWERED: RequestRecord,
     EventType.RENTAL_GRANTED: Rental,
     EventType.RENTAL_READY: Rental,
+    EventType.PASSCODE_ASKED: Rental,
     EventType.RENTAL_FAILED: Rental,
     EventType.RENTAL_ENDED: Rental,
     EventType.RENTAL_SETTLED: Settlement,
     EventType.RENTAL_CORRECTED: StatementLine,
     EventType.USAGE_NOTICED: UsageNotice,
     EventType.QUEUES_DRIFTED: QueueDrifts,
+    EventType.DOCUMENTS_SUBMITTED: Documents,
 }
 """Kind of record by type. EPOCH_CLOSED carries what number 1 of the next epoch has to say."""
 

@@ -21,6 +21,7 @@ from hpcbridge.contract.pricing import deposit, price_per_hour
 from hpcbridge.contract.quotes import by_preference, free_of
 from hpcbridge.contract.records import StoredOffer, StoredRequest, decode_word
 from hpcbridge.contract.requests import MAX_WALLTIME_SECONDS
+from hpcbridge.contract.sealingkeys import SEALING_KEY_BYTES, is_sealing_key
 from hpcbridge.contract.state import StateView, scan_all
 from hpcbridge.contract.supply import Lot
 from hpcbridge.errors import Refused
@@ -28,21 +29,8 @@ from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.market import MAX_MICRO, Micro, OfferedQueue, RentalOrder, Request, Requirement
 from hpcbridge.model.quantities import Instant
 
-SEALING_KEY_BYTES = 32
 MOST_TRIED = 100
-"""So many of a request's queues the choice of the best looks at, best first."""
-
-_FIELD = (1 << 255) - 19
-_LOW_ORDER = frozenset(
-    {
-        0,
-        1,
-        _FIELD - 1,
-        325606250916557431795983626356110631294008115727848805560023387167927233504,
-        39382357235489614581723060781553021112529911719440698176882885853963445705823,
-    }
-)
-"""Points of Curve25519 with which every secret comes out as zero (RFC 7748, section 6.1): nothing sealed to them is secret."""
+"""so many of a request's queues the choice of the best looks at, best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +74,11 @@ def order_fault(order: RentalOrder, asked: Request) -> str:
         return f"walltime_seconds: 1 to {most}"
     if not 0 <= order.extra_limit < MAX_MICRO:
         return f"extra_limit: 0 to {MAX_MICRO - 1} micro-units"
-    if order.sealing_key and not _is_sealing_key(order.sealing_key):
+    if order.sealing_key and not is_sealing_key(order.sealing_key):
         return f"sealing_key: {SEALING_KEY_BYTES} bytes of an X25519 key, or none"
     if order.request and order.queue:
         return "queue: none is named where the best is taken"
     return ""
-
-
-def _is_sealing_key(key: bytes) -> bool:
-    # the highest bit is not looked at (RFC 7748, section 5)
-    return len(key) == SEALING_KEY_BYTES and int.from_bytes(key, "little") % (1 << 255) % _FIELD not in _LOW_ORDER
 
 
 def _request_of(view: StateView, order: RentalOrder) -> StoredRequest:

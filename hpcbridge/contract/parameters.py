@@ -38,6 +38,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "lost_after_ms": Parameter(7 * DAY_MS, 1000, 366 * DAY_MS),
     "offer_life_ms": Parameter(900_000, 1000, 30 * DAY_MS, MARKET),
     "offers_per_request": Parameter(100, 1, 1000, MARKET),
+    "passcodes_per_day": Parameter(10, 0, 1000, MARKET),
     "renewal_window_ms": Parameter(90 * DAY_MS, 0, 3660 * DAY_MS),
     "rental_grace_ms": Parameter(3_600_000, 1000, 366 * DAY_MS, MARKET),
     "rental_unused_ms": Parameter(7 * DAY_MS, 1000, 366 * DAY_MS, MARKET),
@@ -46,7 +47,10 @@ PARAMETERS: Mapping[str, Parameter] = {
     "surcharge_bp_per_100km": Parameter(100, 0, 100_000, MARKET),
     "surcharge_cap_bp": Parameter(5000, 0, 1_000_000, MARKET),
     "token_life_ms": Parameter(3_600_000, 1000, 30 * DAY_MS),
+    "vet_documents": Parameter(0, 0, 64, MARKET),
     "vet_members": Parameter(0, 0, 1),
+    "vet_providers": Parameter(0, 0, 1, MARKET),
+    "vet_users": Parameter(0, 0, 1, MARKET),
 }
 """In order of name, as they are listed."""
 

@@ -21,15 +21,9 @@ from hpcbridge.model.clusters import ClusterState, QueueOffer, Registration, Vet
 from hpcbridge.model.identities import Role
 from hpcbridge.model.market import Offer, RequestRecord, WhyNot
 from hpcbridge.model.quantities import Instant
-from hpcbridge.model.transactions import Gap, JobWatch, SystemNode
+from hpcbridge.model.transactions import Decision, Document, Gap, JobWatch, SystemNode
 
 Word = TypeVar("Word")
-
-LATER_FIELDS: Mapping[type, Mapping[str, int]] = {Registration: {"queues": 2}, JobWatch: {"owner": 2}}
-"""Fields that a word got with a version of the contract after the first; they are its last ones.
-
-A word that leaves all of them at their defaults is written as it was before them, so that an old log gives the same bytes.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +42,28 @@ class InstallationRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRecord:
+    """A document as it was submitted: by which entry, when, and by which installation of the member."""
+
+    document: Document
+    index: int
+    at: Instant
+    installation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VettingRecord:
+    """What an admin decided of a member or a cluster, by which entry, and when."""
+
+    decision: Decision
+    index: int
+    at: Instant
+    admin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRecord:
-    """A member as admins and auditors see it."""
+    """A member as it sees itself, and as admins and auditors see it."""
 
     name: str
     role: Role
@@ -58,6 +72,8 @@ class MemberRecord:
     attributes: tuple[tuple[str, str], ...]
     installations: tuple[InstallationRecord, ...]
     enrolled_at: Instant
+    documents: tuple[DocumentRecord, ...] = ()
+    decisions: tuple[VettingRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +86,7 @@ class ClusterRecord:
     registered_at: Instant
     state: ClusterState | None
     heard_at: Instant | None
+    decisions: tuple[VettingRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +146,19 @@ class RegisteredQueues:
     """`queueoffers/<cluster>`: the queues of a registration that names some, beside it for quick looks."""
 
     queues: tuple[QueueOffer, ...]
+
+
+LATER_FIELDS: Mapping[type, Mapping[str, int]] = {
+    Registration: {"queues": 2, "sealing_key": 2},
+    JobWatch: {"owner": 2},
+    ClusterState: {"hardware": 2},
+    Decision: {"documents": 2},
+    MemberRecord: {"documents": 2, "decisions": 2},
+}
+"""Fields that a word got with a version of the contract after the first; they are its last ones.
+
+A word that leaves all of them at their defaults is written as it was before them, so that an old log gives the same bytes.
+"""
 
 
 class StoredAccount(msgspec.Struct, frozen=True, array_like=True):

@@ -26,8 +26,9 @@ from hpcbridge.contract.market import (
     stored_rental,
 )
 from hpcbridge.contract.orders import Choice, choose
-from hpcbridge.contract.parameters import parameter
-from hpcbridge.contract.records import decode_word, encode_word
+from hpcbridge.contract.parameters import DAY_MS, parameter
+from hpcbridge.contract.records import StoredCount, decode_stored, decode_word, encode_stored, encode_word
+from hpcbridge.contract.sealingkeys import SEALING_KEY_BYTES, is_sealing_key
 from hpcbridge.contract.settlement import settle, tell_both
 from hpcbridge.contract.state import Draft
 from hpcbridge.contract.usernames import access_username
@@ -36,6 +37,7 @@ from hpcbridge.model.clusters import Registration
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller
 from hpcbridge.model.market import (
+    AccountRenewal,
     AccountReport,
     AccountState,
     Cancellation,
@@ -97,6 +99,23 @@ def report_account(draft: Draft, _caller: Caller, body: AccountReport, at: Insta
         settle(draft, told, end=RentalEnd.FAILED_BY_SITE, at=at)
 
 
+def renew_account(draft: Draft, caller: Caller, body: AccountRenewal, at: Instant) -> None:
+    """The user of an account that exists wants another passcode: the provider is told, with the key to seal it to."""
+    rental = _known(draft, body.rental)
+    if not is_sealing_key(body.sealing_key):
+        raise Refused(EntryOutcome.MALFORMED, f"sealing_key: {SEALING_KEY_BYTES} bytes of an X25519 key")
+    if body.sealing_key == rental.sealing_key:
+        raise Refused(EntryOutcome.MALFORMED, "sealing_key: it is that of the earlier passcode; each gets a key of its own")
+    if rental.state is RentalState.ENDED or rental.account is not AccountState.READY:
+        why = f"it has ended: {rental.end}" if rental.state is RentalState.ENDED else "its account is not made yet"
+        raise Refused(EntryOutcome.ILLEGAL_TRANSITION, f"rental {rental.rental} gets no other passcode: {why}")
+    _count_renewal(draft, caller.member, at)
+    registered = _registered(draft, rental.cluster)
+    told = dataclasses.replace(rental, sealing_key=body.sealing_key, provider_sealing_key=registered.sealing_key, renewed_at=at)
+    put_rental(draft, told)
+    _tell(draft, EventType.PASSCODE_ASKED, told)
+
+
 def end_due(draft: Draft, at: Instant) -> None:
     """Ends the rentals whose time has come, each for the reason for which it is due; its jobs moved that time as they came and ended."""
     for name, end in due_rentals(draft, at, limit=MAX_ENDED_AT_ONCE):
@@ -133,6 +152,20 @@ def _check_room(draft: Draft, member: str) -> None:
         raise Refused(EntryOutcome.TOO_MANY, f"{member} has {rented} open rentals, a member may have {most}", hint="cancel one, or wait")
 
 
+def _count_renewal(draft: Draft, member: str, at: Instant) -> None:
+    key, today, most = f"passcodecount/{member}", at // DAY_MS, parameter(draft, "passcodes_per_day")
+    data = draft.get(key)
+    stored = StoredCount(day=today, count=0) if data is None else decode_stored(StoredCount, data)
+    count = 1 + (stored.count if stored.day == today else 0)
+    if count > most:
+        raise Refused(EntryOutcome.TOO_MANY, f"{member} asked for {most} passcodes today, the most a day may have", hint="try tomorrow")
+    draft.put(key, encode_stored(StoredCount(day=today, count=count)))
+
+
+def _registered(draft: Draft, cluster: str) -> Registration:
+    return decode_word(Registration, draft.get(f"registration/{cluster}") or b"")
+
+
 def _known(draft: Draft, name: str) -> Rental:
     rental = stored_rental(draft, name)
     if rental is None:
@@ -160,7 +193,7 @@ def _check_step(rental: Rental, state: AccountState) -> None:
 
 def _granted(draft: Draft, caller: Caller, order: RentalOrder, *, choice: Choice, at: Instant) -> Rental:
     name, stored = rental_name(draft.index), choice.stored
-    registered = decode_word(Registration, draft.get(f"registration/{stored.cluster}") or b"")
+    registered = _registered(draft, stored.cluster)
     expires_at = at + parameter(draft, "rental_unused_ms")
     latest_at = expires_at + choice.limit_seconds * 1000 + parameter(draft, "rental_grace_ms")
     return Rental(
@@ -191,4 +224,5 @@ def _granted(draft: Draft, caller: Caller, order: RentalOrder, *, choice: Choice
         expires_at=expires_at,
         latest_at=min(latest_at, MAX_INSTANT),
         held=choice.deposit,
+        provider_sealing_key=registered.sealing_key,
     )

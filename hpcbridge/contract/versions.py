@@ -32,6 +32,8 @@ SINCE: Mapping[PayloadType, int] = {
     PayloadType.RENTAL: MARKET,
     PayloadType.CANCELLATION: MARKET,
     PayloadType.ACCOUNT: MARKET,
+    PayloadType.DOCUMENTS: MARKET,
+    PayloadType.ACCOUNT_RENEWAL: MARKET,
 }
 """Types that came after the first version."""
 

@@ -59,7 +59,8 @@ class QueueOffer:
 class Registration:
     """What a provider registers about its cluster. Latitude and longitude are integer micro-degrees.
 
-    `queues` are those it offers; without any, every queue that is observed is offered as it is.
+    `queues` are those it offers; without any, every queue that is observed is offered as it is. `sealing_key` is the X25519 key of the
+    agent, to which users seal what only the provider may read; empty if it has none.
     """
 
     cluster: str
@@ -70,6 +71,7 @@ class Registration:
     installs_programs: bool = False
     rates: Rates | None = None
     queues: tuple[QueueOffer, ...] = ()
+    sealing_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,19 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHardware:
+    """What the nodes of a queue have for a job, as far as a scheduler tells it.
+
+    `gpu_types` are the kinds of its GPUs, none where one is not known; `memory_bytes` is the memory of the largest node known: what a job
+    gets without being spread.
+    """
+
+    queue: str
+    gpu_types: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerInfo:
     """The scheduler behind a cluster."""
 
@@ -110,7 +125,7 @@ class Frontend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterState:
-    """A sample of the whole cluster. `utilization` is used of total cores in basis points."""
+    """A sample of the whole cluster. `utilization` is used of total cores in basis points; `hardware`: queues of which any is known."""
 
     cluster: str
     observed_at: Instant
@@ -122,6 +137,7 @@ class ClusterState:
     utilization: int | None = None
     scheduler: SchedulerInfo | None = None
     frontend: Frontend | None = None
+    hardware: tuple[QueueHardware, ...] = ()
 
 
 def utilization_of(used: int | None, total: int | None) -> int | None:

@@ -141,6 +141,8 @@ class EventType(StrEnum):
     """A rental began: Rental, for the provider without the user's name."""
     RENTAL_READY = "RENTAL_READY"
     """The account of a rental exists: Rental."""
+    PASSCODE_ASKED = "PASSCODE_ASKED"
+    """The user of an account asks for another passcode, sealed to the key in here: Rental, for the provider without the user's name."""
     RENTAL_FAILED = "RENTAL_FAILED"
     """The account of a rental cannot be made: Rental."""
     RENTAL_ENDED = "RENTAL_ENDED"
@@ -153,6 +155,8 @@ class EventType(StrEnum):
     """More than rented was used: UsageNotice."""
     QUEUES_DRIFTED = "QUEUES_DRIFTED"
     """Registered queues and observed ones differ, or agree again: QueueDrifts."""
+    DOCUMENTS_SUBMITTED = "DOCUMENTS_SUBMITTED"
+    """A member named documents for its vetting: Documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,14 @@ class Cancellation:
     rental: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRenewal:
+    """A user asks for another passcode of the account of its rental, sealed to this new X25519 key."""
+
+    rental: str
+    sealing_key: bytes
+
+
 class AccountState(StrEnum):
     """What a provider says of the account of a rental."""
 
@@ -247,7 +255,8 @@ class Rental:
     """A rental. Prices and limits are copies of the moment of renting; nothing that changes later touches them.
 
     `member` and `submitter` are None for the provider, who knows the user by `username` alone; so are `request` and `offer`.
-    `limit_seconds` is the walltime the deposit is for. `held` is what is still held of the deposit.
+    `limit_seconds` is the walltime the deposit is for. `held` is what is still held of the deposit. `sealing_key` is the key to which the
+    passcode is sealed, `provider_sealing_key` that to which the user may seal an address for its delivery; empty if there is none.
     """
 
     rental: str
@@ -286,6 +295,8 @@ class Rental:
     charged: Micro = 0
     refunded: Micro = 0
     not_covered: Micro = 0
+    provider_sealing_key: bytes = b""
+    renewed_at: Instant | None = None
 
 
 class Bearer(StrEnum):
@@ -401,16 +412,22 @@ class DriftField(StrEnum):
     """There are fewer GPUs than offered to one job."""
     MAX_WALLTIME_SECONDS = "MAX_WALLTIME_SECONDS"
     """A job may run less long than offered."""
+    GPU_TYPE = "GPU_TYPE"
+    """The GPUs are of other kinds than offered."""
+    MEMORY_BYTES = "MEMORY_BYTES"
+    """No node has as much memory as is offered to one job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueDrift:
-    """One queue is offered with more than is observed."""
+    """One queue is offered with more than is observed, or with another kind of GPU (where both figures are None)."""
 
     queue: str
     field: DriftField
     registered: int | None
     observed: int | None
+    registered_gpu_type: str | None = None
+    observed_gpu_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

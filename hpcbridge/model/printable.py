@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""What counts as printable, the same on every machine: `str.isprintable` of Unicode 14.0, whichever Unicode the running Python knows.
+"""What is printable, and lower case, the same on every machine: `str.isprintable` of Unicode 14.0, whichever the running Python knows.
 
 Texts in entries are refused by this. Each version of Python knows another version of Unicode, so two replicas that asked their own Python
 would part at the first sign that is new in one of them. Signs newer than 14.0 stay unprintable for good and are shown as escapes.
@@ -42,6 +42,11 @@ a+5 28+7 1e+1 2+4d 154+b e+1 5+2 5+2 7+8 1d+2 b+4 6+9 a+5 8+7 7+8 93 37+24 a+405
 def is_printable(text: str) -> bool:
     """True if a text holds no control, format, surrogate, private or unassigned character and no separator but the space."""
     return text.isprintable() if text.isascii() else _UNPRINTABLE.search(text) is None
+
+
+def lower_ascii(text: str) -> str:
+    """The letters A to Z in lower case and every other sign as it is: what a Python says of other letters is its own matter."""
+    return text.encode().lower().decode()
 
 
 def _unprintable() -> re.Pattern[str]:

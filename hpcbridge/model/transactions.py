@@ -11,6 +11,7 @@ from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.identities import CertificateFacts, Role, Submitter
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.market import (
+    AccountRenewal,
     AccountReport,
     Cancellation,
     ContractActivation,
@@ -72,6 +73,10 @@ class PayloadType(StrEnum):
     """A user gives a rental back before its first job."""
     ACCOUNT = "application/vnd.hpcbridge.account.v1+protobuf"
     """A provider on the account of a rental."""
+    ACCOUNT_RENEWAL = "application/vnd.hpcbridge.accountrenewal.v1+protobuf"
+    """A user asks for another passcode."""
+    DOCUMENTS = "application/vnd.hpcbridge.documents.v1+protobuf"
+    """A member names documents for its vetting, by digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,11 +217,31 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """An admin's word on `name`: a member, a cluster, or an installation (`name/installation`) that waits for a new epoch."""
+    """An admin's word on `name`: a member, a cluster, or an installation (`name/installation`) that waits for a new epoch.
+
+    `documents` are the digests, in order, of documents the admin has read: of those the member submitted, a cluster's provider for it.
+    """
 
     name: str
     vetting: Vetting
     note: str
+    documents: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document that is not on the log: the SHA-256 of its bytes, what kind it is, and a title by which people know it again."""
+
+    digest: bytes
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """1 or more documents of the member that signs, for whoever decides on it."""
+
+    documents: tuple[Document, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +317,8 @@ Body = (
     | RentalOrder
     | Cancellation
     | AccountReport
+    | AccountRenewal
+    | Documents
 )
 """Every body a payload can carry."""
 

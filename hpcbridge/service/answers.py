@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hpcbridge.contract.events import decode_event
-from hpcbridge.contract.records import ClusterRecord, GapRecord, InstallationRecord, MemberRecord
+from hpcbridge.contract.records import ClusterRecord, DocumentRecord, GapRecord, InstallationRecord, MemberRecord, VettingRecord
 from hpcbridge.model.entries import Cursor, Event, EventType
 from hpcbridge.model.quantities import Instant
 from hpcbridge.wire.convert import to_message
@@ -31,12 +31,14 @@ EVENT_FIELDS: Mapping[EventType, str] = {
     EventType.REQUEST_ANSWERED: "request",
     EventType.RENTAL_GRANTED: "rental",
     EventType.RENTAL_READY: "rental",
+    EventType.PASSCODE_ASKED: "rental",
     EventType.RENTAL_FAILED: "rental",
     EventType.RENTAL_ENDED: "rental",
     EventType.RENTAL_SETTLED: "settlement",
     EventType.RENTAL_CORRECTED: "statement_line",
     EventType.USAGE_NOTICED: "usage_notice",
     EventType.QUEUES_DRIFTED: "queue_drifts",
+    EventType.DOCUMENTS_SUBMITTED: "documents",
 }
 """Which field of the Event message carries the record."""
 
@@ -70,6 +72,8 @@ def member_message(member: MemberRecord) -> entries_pb2.Member:
         attributes=[transactions_pb2.Attribute(name=name, value=value) for name, value in member.attributes],
         installations=[_installation(installation) for installation in member.installations],
         enrolled_at=member.enrolled_at,
+        documents=[_document(record) for record in member.documents],
+        decisions=[_decision(record) for record in member.decisions],
     )
 
 
@@ -82,12 +86,22 @@ def cluster_message(cluster: ClusterRecord) -> entries_pb2.Cluster:
         registered_at=cluster.registered_at,
         state=None if cluster.state is None else to_message(cluster.state),
         heard_at=cluster.heard_at,
+        decisions=[_decision(record) for record in cluster.decisions],
     )
 
 
 def gap_message(gap: GapRecord) -> entries_pb2.GapRecord:
     """A reported gap."""
     return entries_pb2.GapRecord(gap=to_message(gap.gap), index=gap.index, at=gap.at)
+
+
+def _document(record: DocumentRecord) -> entries_pb2.DocumentRecord:
+    document = to_message(record.document)
+    return entries_pb2.DocumentRecord(document=document, index=record.index, at=record.at, installation=record.installation)
+
+
+def _decision(record: VettingRecord) -> entries_pb2.VettingRecord:
+    return entries_pb2.VettingRecord(decision=to_message(record.decision), index=record.index, at=record.at, admin=record.admin)
 
 
 def _installation(installation: InstallationRecord) -> entries_pb2.Installation:

@@ -25,6 +25,7 @@ from hpcbridge.model.clusters import (
     Frontend,
     Program,
     Queue,
+    QueueHardware,
     QueueOffer,
     Rates,
     Registration,
@@ -34,6 +35,7 @@ from hpcbridge.model.entries import Entry
 from hpcbridge.model.identities import CertificateFacts, Submitter, parse_submitter
 from hpcbridge.model.jobs import Job, JobState, Phase, validate_job
 from hpcbridge.model.market import (
+    AccountRenewal,
     AccountReport,
     Balance,
     Cancellation,
@@ -61,6 +63,8 @@ from hpcbridge.model.transactions import (
     MAX_ITEMS,
     Body,
     Decision,
+    Document,
+    Documents,
     Enrolment,
     Envelope,
     EpochStart,
@@ -88,6 +92,7 @@ MESSAGES: Mapping[type, type[Message]] = {
     Job: jobs_pb2.Job,
     Node: clusters_pb2.Node,
     Queue: clusters_pb2.Queue,
+    QueueHardware: clusters_pb2.QueueHardware,
     SchedulerInfo: clusters_pb2.SchedulerInfo,
     Frontend: clusters_pb2.Frontend,
     ClusterState: clusters_pb2.ClusterState,
@@ -112,6 +117,8 @@ MESSAGES: Mapping[type, type[Message]] = {
     Renewal: transactions_pb2.Renewal,
     Revocation: transactions_pb2.Revocation,
     Decision: transactions_pb2.Decision,
+    Document: transactions_pb2.Document,
+    Documents: transactions_pb2.Documents,
     Parameters: transactions_pb2.Parameters,
     NodeChange: transactions_pb2.NodeChange,
     NodeChanges: transactions_pb2.NodeChanges,
@@ -125,6 +132,7 @@ MESSAGES: Mapping[type, type[Message]] = {
     RentalOrder: market_pb2.RentalOrder,
     Cancellation: market_pb2.Cancellation,
     AccountReport: market_pb2.AccountReport,
+    AccountRenewal: market_pb2.AccountRenewal,
     OfferedQueue: market_pb2.OfferedQueue,
     Offer: market_pb2.Offer,
     WhyNot: market_pb2.WhyNot,
@@ -161,6 +169,8 @@ BODY_TYPES: Mapping[PayloadType, type] = {
     PayloadType.RENTAL: RentalOrder,
     PayloadType.CANCELLATION: Cancellation,
     PayloadType.ACCOUNT: AccountReport,
+    PayloadType.ACCOUNT_RENEWAL: AccountRenewal,
+    PayloadType.DOCUMENTS: Documents,
 }
 """Which word a body of each payload type is."""
 

@@ -31,6 +31,7 @@ from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
 from hpcbridge.model.identities import Caller, CertificateFacts, Role, Submitter
 from hpcbridge.model.market import (
+    AccountRenewal,
     AccountReport,
     AccountState,
     Cancellation,
@@ -94,6 +95,7 @@ BODIES: dict[PayloadType, Callable[[World], Body]] = {
     PayloadType.RENTAL: lambda _world: RentalOrder(offer="r1-1", queue="q1", cores=1),
     PayloadType.CANCELLATION: lambda _world: Cancellation(rental="l1"),
     PayloadType.ACCOUNT: lambda _world: AccountReport(rental="l1", state=AccountState.READY),
+    PayloadType.ACCOUNT_RENEWAL: lambda _world: AccountRenewal(rental="l1", sealing_key=bytes(32)),
     PayloadType.CONTRACT: lambda _world: ContractActivation(version=CONTRACT_VERSION),
 }
 PERMITTED: dict[tuple[str, Role], str] = {
@@ -101,12 +103,13 @@ PERMITTED: dict[tuple[str, Role], str] = {
     ("RENTAL", Role.USER): "NOT_FOUND",
     ("CANCELLATION", Role.USER): "NOT_FOUND",
     ("ACCOUNT", Role.PROVIDER): "NOT_FOUND",
+    ("ACCOUNT_RENEWAL", Role.USER): "NOT_FOUND",
     ("CONTRACT", Role.ADMIN): "ILLEGAL_TRANSITION",
 }
 """What the role's own rule or the function says of these bodies; elsewhere a permitted role is accepted."""
 EXPECTED: dict[Role, set[str]] = {
     Role.PROVIDER: {"REGISTRATION", "CLUSTER_STATE", "NODE_CHANGES", "JOB_CHANGES", "JOB_WATCH", "GAP", "ACCOUNT"},
-    Role.USER: {"REQUEST", "RENTAL", "CANCELLATION", "JOB_WATCH"},
+    Role.USER: {"REQUEST", "RENTAL", "CANCELLATION", "ACCOUNT_RENEWAL", "JOB_WATCH"},
     Role.ADMIN: {"TOKEN", "REVOCATION", "DECISION", "PARAMETERS", "JOB_WATCH", "CONTRACT", "CREDIT"},
     Role.SYSTEM_NODE: {"TICK", "ENROLMENT", "RENEWAL"},
 }
@@ -188,6 +191,7 @@ CELLS = {
     Kind.JOB: {"provider concerned", "user concerned", "admin", "auditor"},
     Kind.CLUSTER: {"submitter", "provider concerned", "admin", "auditor"},
     Kind.MEMBER: {"submitter", "admin", "auditor"},
+    Kind.SEALED: {"provider concerned", "user concerned"},
 }
 
 
@@ -211,8 +215,9 @@ def test_questions() -> None:
     with pytest.raises(Refused, match="NOT_PERMITTED"):
         check_query(provider, Query.LIST_ALL_USERS)
     assert check_query(provider, Query.LIST_ALL_HPC_SYSTEMS) is Share.OWN
-    assert all(share_of(admin, query) is Share.ALL for query in Query)
-    assert all(share_of(auditor, query) is Share.ALL for query in Query)
+    between = {Query.LEAVE_SEALED, Query.COLLECT_SEALED}
+    assert all(share_of(admin, query) is (Share.NOTHING if query in between else Share.ALL) for query in Query)
+    assert all(share_of(auditor, query) is (Share.OWN if query in between else Share.ALL) for query in Query)
     assert (audience_of(provider), audience_of(admin), audience_of(auditor)) == ("m", None, None)
 
 

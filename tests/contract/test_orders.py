@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcbridge.contract import orders
+from hpcbridge.contract import orders, sealingkeys
 from hpcbridge.contract.accounts import balance_of
 from hpcbridge.contract.capacity import held_of
 from hpcbridge.contract.market import (
@@ -271,7 +271,7 @@ def test_the_end_of_time_is_not_passed(world: World, alice: Party) -> None:
 
 
 LOW_ORDER = [
-    *orders._LOW_ORDER,
+    *sealingkeys._LOW_ORDER,
     (1 << 255) - 19,
     (1 << 255) - 18,
     (1 << 255) | 1,

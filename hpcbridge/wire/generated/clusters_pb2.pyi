@@ -85,6 +85,16 @@ class Queue(_message.Message):
     max_walltime_seconds: int
     def __init__(self, cluster: _Optional[str] = ..., name: _Optional[str] = ..., open: bool = ..., nodes: _Optional[_Iterable[str]] = ..., cores_total: _Optional[int] = ..., cores_used: _Optional[int] = ..., cores_available: _Optional[int] = ..., gpus_total: _Optional[int] = ..., gpus_used: _Optional[int] = ..., jobs_queued: _Optional[int] = ..., jobs_running: _Optional[int] = ..., max_cores: _Optional[int] = ..., max_walltime_seconds: _Optional[int] = ...) -> None: ...
 
+class QueueHardware(_message.Message):
+    __slots__ = ("queue", "gpu_types", "memory_bytes")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    GPU_TYPES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    gpu_types: _containers.RepeatedScalarFieldContainer[str]
+    memory_bytes: int
+    def __init__(self, queue: _Optional[str] = ..., gpu_types: _Optional[_Iterable[str]] = ..., memory_bytes: _Optional[int] = ...) -> None: ...
+
 class SchedulerInfo(_message.Message):
     __slots__ = ("name", "version", "reachable")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -104,7 +114,7 @@ class Frontend(_message.Message):
     def __init__(self, load_hundredths: _Optional[int] = ..., memory_used_bytes: _Optional[int] = ...) -> None: ...
 
 class ClusterState(_message.Message):
-    __slots__ = ("cluster", "observed_at", "queues", "nodes_total", "nodes_up", "cores_total", "cores_used", "utilization", "scheduler", "frontend")
+    __slots__ = ("cluster", "observed_at", "queues", "nodes_total", "nodes_up", "cores_total", "cores_used", "utilization", "scheduler", "frontend", "hardware")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +125,7 @@ class ClusterState(_message.Message):
     UTILIZATION_FIELD_NUMBER: _ClassVar[int]
     SCHEDULER_FIELD_NUMBER: _ClassVar[int]
     FRONTEND_FIELD_NUMBER: _ClassVar[int]
+    HARDWARE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     observed_at: int
     queues: _containers.RepeatedCompositeFieldContainer[Queue]
@@ -125,7 +136,8 @@ class ClusterState(_message.Message):
     utilization: int
     scheduler: SchedulerInfo
     frontend: Frontend
-    def __init__(self, cluster: _Optional[str] = ..., observed_at: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., nodes_total: _Optional[int] = ..., nodes_up: _Optional[int] = ..., cores_total: _Optional[int] = ..., cores_used: _Optional[int] = ..., utilization: _Optional[int] = ..., scheduler: _Optional[_Union[SchedulerInfo, _Mapping]] = ..., frontend: _Optional[_Union[Frontend, _Mapping]] = ...) -> None: ...
+    hardware: _containers.RepeatedCompositeFieldContainer[QueueHardware]
+    def __init__(self, cluster: _Optional[str] = ..., observed_at: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., nodes_total: _Optional[int] = ..., nodes_up: _Optional[int] = ..., cores_total: _Optional[int] = ..., cores_used: _Optional[int] = ..., utilization: _Optional[int] = ..., scheduler: _Optional[_Union[SchedulerInfo, _Mapping]] = ..., frontend: _Optional[_Union[Frontend, _Mapping]] = ..., hardware: _Optional[_Iterable[_Union[QueueHardware, _Mapping]]] = ...) -> None: ...
 
 class Program(_message.Message):
     __slots__ = ("name", "version")
@@ -144,7 +156,7 @@ class Rates(_message.Message):
     def __init__(self, cpu_core_per_hour: _Optional[int] = ..., gpu_core_per_hour: _Optional[int] = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("cluster", "login_address", "latitude_microdegrees", "longitude_microdegrees", "programs", "installs_programs", "rates", "queues")
+    __slots__ = ("cluster", "login_address", "latitude_microdegrees", "longitude_microdegrees", "programs", "installs_programs", "rates", "queues", "sealing_key")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     LOGIN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     LATITUDE_MICRODEGREES_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +165,7 @@ class Registration(_message.Message):
     INSTALLS_PROGRAMS_FIELD_NUMBER: _ClassVar[int]
     RATES_FIELD_NUMBER: _ClassVar[int]
     QUEUES_FIELD_NUMBER: _ClassVar[int]
+    SEALING_KEY_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     login_address: str
     latitude_microdegrees: int
@@ -161,7 +174,8 @@ class Registration(_message.Message):
     installs_programs: bool
     rates: Rates
     queues: _containers.RepeatedCompositeFieldContainer[QueueOffer]
-    def __init__(self, cluster: _Optional[str] = ..., login_address: _Optional[str] = ..., latitude_microdegrees: _Optional[int] = ..., longitude_microdegrees: _Optional[int] = ..., programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., installs_programs: bool = ..., rates: _Optional[_Union[Rates, _Mapping]] = ..., queues: _Optional[_Iterable[_Union[QueueOffer, _Mapping]]] = ...) -> None: ...
+    sealing_key: bytes
+    def __init__(self, cluster: _Optional[str] = ..., login_address: _Optional[str] = ..., latitude_microdegrees: _Optional[int] = ..., longitude_microdegrees: _Optional[int] = ..., programs: _Optional[_Iterable[_Union[Program, _Mapping]]] = ..., installs_programs: bool = ..., rates: _Optional[_Union[Rates, _Mapping]] = ..., queues: _Optional[_Iterable[_Union[QueueOffer, _Mapping]]] = ..., sealing_key: _Optional[bytes] = ...) -> None: ...
 
 class QueueOffer(_message.Message):
     __slots__ = ("name", "max_cores", "gpu_type", "gpus", "max_walltime_seconds", "memory_bytes", "rates")
@@ -190,24 +204,32 @@ class DriftField(_message.Message):
         MAX_CORES: _ClassVar[DriftField.Value]
         GPUS: _ClassVar[DriftField.Value]
         MAX_WALLTIME_SECONDS: _ClassVar[DriftField.Value]
+        GPU_TYPE: _ClassVar[DriftField.Value]
+        MEMORY_BYTES: _ClassVar[DriftField.Value]
     UNSPECIFIED: DriftField.Value
     QUEUE: DriftField.Value
     MAX_CORES: DriftField.Value
     GPUS: DriftField.Value
     MAX_WALLTIME_SECONDS: DriftField.Value
+    GPU_TYPE: DriftField.Value
+    MEMORY_BYTES: DriftField.Value
     def __init__(self) -> None: ...
 
 class QueueDrift(_message.Message):
-    __slots__ = ("queue", "field", "registered", "observed")
+    __slots__ = ("queue", "field", "registered", "observed", "registered_gpu_type", "observed_gpu_types")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_GPU_TYPE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_GPU_TYPES_FIELD_NUMBER: _ClassVar[int]
     queue: str
     field: DriftField.Value
     registered: int
     observed: int
-    def __init__(self, queue: _Optional[str] = ..., field: _Optional[_Union[DriftField.Value, str]] = ..., registered: _Optional[int] = ..., observed: _Optional[int] = ...) -> None: ...
+    registered_gpu_type: str
+    observed_gpu_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, queue: _Optional[str] = ..., field: _Optional[_Union[DriftField.Value, str]] = ..., registered: _Optional[int] = ..., observed: _Optional[int] = ..., registered_gpu_type: _Optional[str] = ..., observed_gpu_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueueDrifts(_message.Message):
     __slots__ = ("cluster", "drifts")

@@ -127,6 +127,8 @@ class EventType(_message.Message):
         RENTAL_CORRECTED: _ClassVar[EventType.Value]
         USAGE_NOTICED: _ClassVar[EventType.Value]
         QUEUES_DRIFTED: _ClassVar[EventType.Value]
+        DOCUMENTS_SUBMITTED: _ClassVar[EventType.Value]
+        PASSCODE_ASKED: _ClassVar[EventType.Value]
     UNSPECIFIED: EventType.Value
     JOB_CHANGED: EventType.Value
     JOB_WATCHED: EventType.Value
@@ -151,10 +153,12 @@ class EventType(_message.Message):
     RENTAL_CORRECTED: EventType.Value
     USAGE_NOTICED: EventType.Value
     QUEUES_DRIFTED: EventType.Value
+    DOCUMENTS_SUBMITTED: EventType.Value
+    PASSCODE_ASKED: EventType.Value
     def __init__(self) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("cursor", "at", "type", "audience", "audience_number", "subject", "previous_phase", "job", "job_watch", "node_change", "cluster_state", "registration", "decision", "member", "revocation", "epoch_start", "gap", "parameters", "contract_activation", "credit", "request", "rental", "settlement", "statement_line", "usage_notice", "queue_drifts")
+    __slots__ = ("cursor", "at", "type", "audience", "audience_number", "subject", "previous_phase", "job", "job_watch", "node_change", "cluster_state", "registration", "decision", "member", "revocation", "epoch_start", "gap", "parameters", "contract_activation", "credit", "request", "rental", "settlement", "statement_line", "usage_notice", "queue_drifts", "documents")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +185,7 @@ class Event(_message.Message):
     STATEMENT_LINE_FIELD_NUMBER: _ClassVar[int]
     USAGE_NOTICE_FIELD_NUMBER: _ClassVar[int]
     QUEUE_DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     at: int
     type: EventType.Value
@@ -207,10 +212,11 @@ class Event(_message.Message):
     statement_line: _market_pb2.StatementLine
     usage_notice: _market_pb2.UsageNotice
     queue_drifts: _clusters_pb2.QueueDrifts
-    def __init__(self, cursor: _Optional[str] = ..., at: _Optional[int] = ..., type: _Optional[_Union[EventType.Value, str]] = ..., audience: _Optional[str] = ..., audience_number: _Optional[int] = ..., subject: _Optional[str] = ..., previous_phase: _Optional[_Union[_jobs_pb2.Phase.Value, str]] = ..., job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., job_watch: _Optional[_Union[_transactions_pb2.JobWatch, _Mapping]] = ..., node_change: _Optional[_Union[_transactions_pb2.NodeChange, _Mapping]] = ..., cluster_state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., decision: _Optional[_Union[_transactions_pb2.Decision, _Mapping]] = ..., member: _Optional[_Union[Member, _Mapping]] = ..., revocation: _Optional[_Union[_transactions_pb2.Revocation, _Mapping]] = ..., epoch_start: _Optional[_Union[_transactions_pb2.EpochStart, _Mapping]] = ..., gap: _Optional[_Union[_transactions_pb2.Gap, _Mapping]] = ..., parameters: _Optional[_Union[_transactions_pb2.Parameters, _Mapping]] = ..., contract_activation: _Optional[_Union[_market_pb2.ContractActivation, _Mapping]] = ..., credit: _Optional[_Union[_market_pb2.Credit, _Mapping]] = ..., request: _Optional[_Union[_market_pb2.RequestRecord, _Mapping]] = ..., rental: _Optional[_Union[_market_pb2.Rental, _Mapping]] = ..., settlement: _Optional[_Union[_market_pb2.Settlement, _Mapping]] = ..., statement_line: _Optional[_Union[_market_pb2.StatementLine, _Mapping]] = ..., usage_notice: _Optional[_Union[_market_pb2.UsageNotice, _Mapping]] = ..., queue_drifts: _Optional[_Union[_clusters_pb2.QueueDrifts, _Mapping]] = ...) -> None: ...
+    documents: _transactions_pb2.Documents
+    def __init__(self, cursor: _Optional[str] = ..., at: _Optional[int] = ..., type: _Optional[_Union[EventType.Value, str]] = ..., audience: _Optional[str] = ..., audience_number: _Optional[int] = ..., subject: _Optional[str] = ..., previous_phase: _Optional[_Union[_jobs_pb2.Phase.Value, str]] = ..., job: _Optional[_Union[_jobs_pb2.Job, _Mapping]] = ..., job_watch: _Optional[_Union[_transactions_pb2.JobWatch, _Mapping]] = ..., node_change: _Optional[_Union[_transactions_pb2.NodeChange, _Mapping]] = ..., cluster_state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., decision: _Optional[_Union[_transactions_pb2.Decision, _Mapping]] = ..., member: _Optional[_Union[Member, _Mapping]] = ..., revocation: _Optional[_Union[_transactions_pb2.Revocation, _Mapping]] = ..., epoch_start: _Optional[_Union[_transactions_pb2.EpochStart, _Mapping]] = ..., gap: _Optional[_Union[_transactions_pb2.Gap, _Mapping]] = ..., parameters: _Optional[_Union[_transactions_pb2.Parameters, _Mapping]] = ..., contract_activation: _Optional[_Union[_market_pb2.ContractActivation, _Mapping]] = ..., credit: _Optional[_Union[_market_pb2.Credit, _Mapping]] = ..., request: _Optional[_Union[_market_pb2.RequestRecord, _Mapping]] = ..., rental: _Optional[_Union[_market_pb2.Rental, _Mapping]] = ..., settlement: _Optional[_Union[_market_pb2.Settlement, _Mapping]] = ..., statement_line: _Optional[_Union[_market_pb2.StatementLine, _Mapping]] = ..., usage_notice: _Optional[_Union[_market_pb2.UsageNotice, _Mapping]] = ..., queue_drifts: _Optional[_Union[_clusters_pb2.QueueDrifts, _Mapping]] = ..., documents: _Optional[_Union[_transactions_pb2.Documents, _Mapping]] = ...) -> None: ...
 
 class Member(_message.Message):
-    __slots__ = ("name", "role", "vetting", "revoked", "attributes", "installations", "enrolled_at")
+    __slots__ = ("name", "role", "vetting", "revoked", "attributes", "installations", "enrolled_at", "documents", "decisions")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     VETTING_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +224,8 @@ class Member(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     INSTALLATIONS_FIELD_NUMBER: _ClassVar[int]
     ENROLLED_AT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: _transactions_pb2.Role.Value
     vetting: _clusters_pb2.Vetting.Value
@@ -225,7 +233,33 @@ class Member(_message.Message):
     attributes: _containers.RepeatedCompositeFieldContainer[_transactions_pb2.Attribute]
     installations: _containers.RepeatedCompositeFieldContainer[Installation]
     enrolled_at: int
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[_transactions_pb2.Role.Value, str]] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., revoked: bool = ..., attributes: _Optional[_Iterable[_Union[_transactions_pb2.Attribute, _Mapping]]] = ..., installations: _Optional[_Iterable[_Union[Installation, _Mapping]]] = ..., enrolled_at: _Optional[int] = ...) -> None: ...
+    documents: _containers.RepeatedCompositeFieldContainer[DocumentRecord]
+    decisions: _containers.RepeatedCompositeFieldContainer[VettingRecord]
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[_transactions_pb2.Role.Value, str]] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., revoked: bool = ..., attributes: _Optional[_Iterable[_Union[_transactions_pb2.Attribute, _Mapping]]] = ..., installations: _Optional[_Iterable[_Union[Installation, _Mapping]]] = ..., enrolled_at: _Optional[int] = ..., documents: _Optional[_Iterable[_Union[DocumentRecord, _Mapping]]] = ..., decisions: _Optional[_Iterable[_Union[VettingRecord, _Mapping]]] = ...) -> None: ...
+
+class DocumentRecord(_message.Message):
+    __slots__ = ("document", "index", "at", "installation")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    INSTALLATION_FIELD_NUMBER: _ClassVar[int]
+    document: _transactions_pb2.Document
+    index: int
+    at: int
+    installation: str
+    def __init__(self, document: _Optional[_Union[_transactions_pb2.Document, _Mapping]] = ..., index: _Optional[int] = ..., at: _Optional[int] = ..., installation: _Optional[str] = ...) -> None: ...
+
+class VettingRecord(_message.Message):
+    __slots__ = ("decision", "index", "at", "admin")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    ADMIN_FIELD_NUMBER: _ClassVar[int]
+    decision: _transactions_pb2.Decision
+    index: int
+    at: int
+    admin: str
+    def __init__(self, decision: _Optional[_Union[_transactions_pb2.Decision, _Mapping]] = ..., index: _Optional[int] = ..., at: _Optional[int] = ..., admin: _Optional[str] = ...) -> None: ...
 
 class Installation(_message.Message):
     __slots__ = ("name", "key_id", "not_after_at", "revoked", "enrolled_at", "awaits_approval")
@@ -244,20 +278,22 @@ class Installation(_message.Message):
     def __init__(self, name: _Optional[str] = ..., key_id: _Optional[bytes] = ..., not_after_at: _Optional[int] = ..., revoked: bool = ..., enrolled_at: _Optional[int] = ..., awaits_approval: bool = ...) -> None: ...
 
 class Cluster(_message.Message):
-    __slots__ = ("registration", "provider", "vetting", "registered_at", "state", "heard_at")
+    __slots__ = ("registration", "provider", "vetting", "registered_at", "state", "heard_at", "decisions")
     REGISTRATION_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     VETTING_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_AT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     HEARD_AT_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
     registration: _clusters_pb2.Registration
     provider: str
     vetting: _clusters_pb2.Vetting.Value
     registered_at: int
     state: _clusters_pb2.ClusterState
     heard_at: int
-    def __init__(self, registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., provider: _Optional[str] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., registered_at: _Optional[int] = ..., state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., heard_at: _Optional[int] = ...) -> None: ...
+    decisions: _containers.RepeatedCompositeFieldContainer[VettingRecord]
+    def __init__(self, registration: _Optional[_Union[_clusters_pb2.Registration, _Mapping]] = ..., provider: _Optional[str] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., registered_at: _Optional[int] = ..., state: _Optional[_Union[_clusters_pb2.ClusterState, _Mapping]] = ..., heard_at: _Optional[int] = ..., decisions: _Optional[_Iterable[_Union[VettingRecord, _Mapping]]] = ...) -> None: ...
 
 class GapRecord(_message.Message):
     __slots__ = ("gap", "index", "at")

@@ -3,6 +3,7 @@ from hpcbridge.wire.generated import jobs_pb2 as _jobs_pb2
 from hpcbridge.wire.generated import market_pb2 as _market_pb2
 from hpcbridge.wire.generated import transactions_pb2 as _transactions_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -467,6 +468,74 @@ class ListProgramDemandReply(_message.Message):
     size: int
     next: str
     def __init__(self, programs: _Optional[_Iterable[_Union[_market_pb2.ProgramDemand, _Mapping]]] = ..., size: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class SealedKind(_message.Message):
+    __slots__ = ()
+    class Value(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[SealedKind.Value]
+        PASSCODE: _ClassVar[SealedKind.Value]
+        CONTACT: _ClassVar[SealedKind.Value]
+    UNSPECIFIED: SealedKind.Value
+    PASSCODE: SealedKind.Value
+    CONTACT: SealedKind.Value
+    def __init__(self) -> None: ...
+
+class LeaveSealedRequest(_message.Message):
+    __slots__ = ("rental", "kind", "box")
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    rental: str
+    kind: SealedKind.Value
+    box: bytes
+    def __init__(self, rental: _Optional[str] = ..., kind: _Optional[_Union[SealedKind.Value, str]] = ..., box: _Optional[bytes] = ...) -> None: ...
+
+class LeaveSealedReply(_message.Message):
+    __slots__ = ("expires_at",)
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    expires_at: int
+    def __init__(self, expires_at: _Optional[int] = ...) -> None: ...
+
+class CollectSealedRequest(_message.Message):
+    __slots__ = ("rental", "kind", "acknowledge")
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
+    rental: str
+    kind: SealedKind.Value
+    acknowledge: bytes
+    def __init__(self, rental: _Optional[str] = ..., kind: _Optional[_Union[SealedKind.Value, str]] = ..., acknowledge: _Optional[bytes] = ...) -> None: ...
+
+class SealedState(_message.Message):
+    __slots__ = ()
+    class Value(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNSPECIFIED: _ClassVar[SealedState.Value]
+        NONE: _ClassVar[SealedState.Value]
+        WAITING: _ClassVar[SealedState.Value]
+        COLLECTED: _ClassVar[SealedState.Value]
+        EXPIRED: _ClassVar[SealedState.Value]
+    UNSPECIFIED: SealedState.Value
+    NONE: SealedState.Value
+    WAITING: SealedState.Value
+    COLLECTED: SealedState.Value
+    EXPIRED: SealedState.Value
+    def __init__(self) -> None: ...
+
+class CollectSealedReply(_message.Message):
+    __slots__ = ("state", "box", "left_at", "expires_at", "collected_at")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    LEFT_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTED_AT_FIELD_NUMBER: _ClassVar[int]
+    state: SealedState.Value
+    box: bytes
+    left_at: int
+    expires_at: int
+    collected_at: int
+    def __init__(self, state: _Optional[_Union[SealedState.Value, str]] = ..., box: _Optional[bytes] = ..., left_at: _Optional[int] = ..., expires_at: _Optional[int] = ..., collected_at: _Optional[int] = ...) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

@@ -156,6 +156,16 @@ class LedgerStub(object):
                 request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.SerializeToString,
                 response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.FromString,
                 _registered_method=True)
+        self.LeaveSealed = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/LeaveSealed',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedReply.FromString,
+                _registered_method=True)
+        self.CollectSealed = channel.unary_unary(
+                '/hpcbridge.v1.Ledger/CollectSealed',
+                request_serializer=hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedRequest.SerializeToString,
+                response_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedReply.FromString,
+                _registered_method=True)
 
 
 class LedgerServicer(object):
@@ -313,6 +323,19 @@ class LedgerServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaveSealed(self, request, context):
+        """What user and provider of a rental hand each other, sealed: kept for a day beside the ledger, never in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectSealed(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -435,6 +458,16 @@ def add_LedgerServicer_to_server(servicer, server):
                     servicer.ListProgramDemand,
                     request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.FromString,
                     response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.SerializeToString,
+            ),
+            'LeaveSealed': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaveSealed,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedReply.SerializeToString,
+            ),
+            'CollectSealed': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectSealed,
+                    request_deserializer=hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedRequest.FromString,
+                    response_serializer=hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1086,6 +1119,60 @@ class Ledger(object):
             '/hpcbridge.v1.Ledger/ListProgramDemand',
             hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandRequest.SerializeToString,
             hpcbridge_dot_v1_dot_ledger__pb2.ListProgramDemandReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaveSealed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/LeaveSealed',
+            hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.LeaveSealedReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectSealed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hpcbridge.v1.Ledger/CollectSealed',
+            hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedRequest.SerializeToString,
+            hpcbridge_dot_v1_dot_ledger__pb2.CollectSealedReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -95,6 +95,14 @@ class AccountReport(_message.Message):
     text: str
     def __init__(self, rental: _Optional[str] = ..., state: _Optional[_Union[AccountState.Value, str]] = ..., text: _Optional[str] = ...) -> None: ...
 
+class AccountRenewal(_message.Message):
+    __slots__ = ("rental", "sealing_key")
+    RENTAL_FIELD_NUMBER: _ClassVar[int]
+    SEALING_KEY_FIELD_NUMBER: _ClassVar[int]
+    rental: str
+    sealing_key: bytes
+    def __init__(self, rental: _Optional[str] = ..., sealing_key: _Optional[bytes] = ...) -> None: ...
+
 class WaitRule(_message.Message):
     __slots__ = ()
     class Value(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -276,7 +284,7 @@ class RentalEnd(_message.Message):
     def __init__(self) -> None: ...
 
 class Rental(_message.Message):
-    __slots__ = ("rental", "request", "offer", "member", "submitter", "username", "cluster", "provider", "login_address", "queue", "cores", "gpus", "walltime_seconds", "limit_seconds", "to_install", "rates", "price_version", "deposit", "extra_limit", "sealing_key", "state", "end", "index", "granted_at", "expires_at", "latest_at", "ready_at", "used_at", "ended_at", "settled_index", "account", "account_text", "held", "charged", "refunded", "not_covered")
+    __slots__ = ("rental", "request", "offer", "member", "submitter", "username", "cluster", "provider", "login_address", "queue", "cores", "gpus", "walltime_seconds", "limit_seconds", "to_install", "rates", "price_version", "deposit", "extra_limit", "sealing_key", "state", "end", "index", "granted_at", "expires_at", "latest_at", "ready_at", "used_at", "ended_at", "settled_index", "account", "account_text", "held", "charged", "refunded", "not_covered", "provider_sealing_key", "renewed_at")
     RENTAL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
@@ -313,6 +321,8 @@ class Rental(_message.Message):
     CHARGED_FIELD_NUMBER: _ClassVar[int]
     REFUNDED_FIELD_NUMBER: _ClassVar[int]
     NOT_COVERED_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_SEALING_KEY_FIELD_NUMBER: _ClassVar[int]
+    RENEWED_AT_FIELD_NUMBER: _ClassVar[int]
     rental: str
     request: str
     offer: str
@@ -349,7 +359,9 @@ class Rental(_message.Message):
     charged: int
     refunded: int
     not_covered: int
-    def __init__(self, rental: _Optional[str] = ..., request: _Optional[str] = ..., offer: _Optional[str] = ..., member: _Optional[str] = ..., submitter: _Optional[str] = ..., username: _Optional[str] = ..., cluster: _Optional[str] = ..., provider: _Optional[str] = ..., login_address: _Optional[str] = ..., queue: _Optional[str] = ..., cores: _Optional[int] = ..., gpus: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., limit_seconds: _Optional[int] = ..., to_install: _Optional[_Iterable[_Union[_clusters_pb2.Program, _Mapping]]] = ..., rates: _Optional[_Union[_clusters_pb2.Rates, _Mapping]] = ..., price_version: _Optional[int] = ..., deposit: _Optional[int] = ..., extra_limit: _Optional[int] = ..., sealing_key: _Optional[bytes] = ..., state: _Optional[_Union[RentalState.Value, str]] = ..., end: _Optional[_Union[RentalEnd.Value, str]] = ..., index: _Optional[int] = ..., granted_at: _Optional[int] = ..., expires_at: _Optional[int] = ..., latest_at: _Optional[int] = ..., ready_at: _Optional[int] = ..., used_at: _Optional[int] = ..., ended_at: _Optional[int] = ..., settled_index: _Optional[int] = ..., account: _Optional[_Union[AccountState.Value, str]] = ..., account_text: _Optional[str] = ..., held: _Optional[int] = ..., charged: _Optional[int] = ..., refunded: _Optional[int] = ..., not_covered: _Optional[int] = ...) -> None: ...
+    provider_sealing_key: bytes
+    renewed_at: int
+    def __init__(self, rental: _Optional[str] = ..., request: _Optional[str] = ..., offer: _Optional[str] = ..., member: _Optional[str] = ..., submitter: _Optional[str] = ..., username: _Optional[str] = ..., cluster: _Optional[str] = ..., provider: _Optional[str] = ..., login_address: _Optional[str] = ..., queue: _Optional[str] = ..., cores: _Optional[int] = ..., gpus: _Optional[int] = ..., walltime_seconds: _Optional[int] = ..., limit_seconds: _Optional[int] = ..., to_install: _Optional[_Iterable[_Union[_clusters_pb2.Program, _Mapping]]] = ..., rates: _Optional[_Union[_clusters_pb2.Rates, _Mapping]] = ..., price_version: _Optional[int] = ..., deposit: _Optional[int] = ..., extra_limit: _Optional[int] = ..., sealing_key: _Optional[bytes] = ..., state: _Optional[_Union[RentalState.Value, str]] = ..., end: _Optional[_Union[RentalEnd.Value, str]] = ..., index: _Optional[int] = ..., granted_at: _Optional[int] = ..., expires_at: _Optional[int] = ..., latest_at: _Optional[int] = ..., ready_at: _Optional[int] = ..., used_at: _Optional[int] = ..., ended_at: _Optional[int] = ..., settled_index: _Optional[int] = ..., account: _Optional[_Union[AccountState.Value, str]] = ..., account_text: _Optional[str] = ..., held: _Optional[int] = ..., charged: _Optional[int] = ..., refunded: _Optional[int] = ..., not_covered: _Optional[int] = ..., provider_sealing_key: _Optional[bytes] = ..., renewed_at: _Optional[int] = ...) -> None: ...
 
 class Bearer(_message.Message):
     __slots__ = ()

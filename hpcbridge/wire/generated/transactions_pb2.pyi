@@ -222,14 +222,32 @@ class Revocation(_message.Message):
     def __init__(self, member: _Optional[str] = ..., installation: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("name", "vetting", "note")
+    __slots__ = ("name", "vetting", "note", "documents")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VETTING_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     vetting: _clusters_pb2.Vetting.Value
     note: str
-    def __init__(self, name: _Optional[str] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., note: _Optional[str] = ...) -> None: ...
+    documents: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, name: _Optional[str] = ..., vetting: _Optional[_Union[_clusters_pb2.Vetting.Value, str]] = ..., note: _Optional[str] = ..., documents: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Document(_message.Message):
+    __slots__ = ("digest", "kind", "title")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    kind: str
+    title: str
+    def __init__(self, digest: _Optional[bytes] = ..., kind: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
+
+class Documents(_message.Message):
+    __slots__ = ("documents",)
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    documents: _containers.RepeatedCompositeFieldContainer[Document]
+    def __init__(self, documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ...) -> None: ...
 
 class Parameters(_message.Message):
     __slots__ = ("values",)
