@@ -10,6 +10,7 @@ all balances and holdings is the sum of all credits.
 from __future__ import annotations
 
 import hashlib
+import re
 
 from hpcbridge.contract.records import StoredAccount, decode_stored, encode_stored, encode_word
 from hpcbridge.contract.standing import stored_member
@@ -22,6 +23,8 @@ from hpcbridge.model.quantities import Instant
 
 MAX_REFERENCE = 128
 _NOTHING = StoredAccount(balance=0, held=0)
+_REFERENCE = re.compile(rf"(?=.{{1,{MAX_REFERENCE}}}\Z)[!-~]+(?: [!-~]+)*\Z")
+"""Two references that look alike are one: a payment must not count twice because of a sign nobody sees."""
 _TOTAL = "credited/total"
 _HOLDERS = frozenset({Role.USER, Role.PROVIDER})
 
@@ -30,8 +33,8 @@ def credit(draft: Draft, _caller: Caller, body: Credit, _at: Instant) -> None:
     """Credits a member's account once for each reference, so that a repeat after a lost answer does no harm."""
     if not 1 <= body.amount <= MAX_MICRO:
         raise Refused(EntryOutcome.MALFORMED, f"amount {body.amount}: credit 1 to {MAX_MICRO} micro-units")
-    if not 1 <= len(body.reference) <= MAX_REFERENCE:
-        raise Refused(EntryOutcome.MALFORMED, f"reference: 1 to {MAX_REFERENCE} characters that name the payment")
+    if not _REFERENCE.match(body.reference):
+        raise Refused(EntryOutcome.MALFORMED, f"reference: 1 to {MAX_REFERENCE} ASCII characters that name the payment, spaces one by one")
     member = stored_member(draft, body.member)
     if member is None:
         raise Refused(EntryOutcome.NOT_FOUND, f"there is no member {body.member[:60]!r}")

@@ -11,26 +11,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from hpcbridge.contract.records import StoredCluster, StoredDemand, decode_stored, encode_stored
+from hpcbridge.contract.parameters import DAY_MS
+from hpcbridge.contract.records import StoredCluster, StoredCount, StoredDemand, decode_stored, encode_stored
 from hpcbridge.contract.state import Draft, StateView, scan_all
 from hpcbridge.contract.supply import Supply, registered_supply, versioned
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import ProgramDemand
 from hpcbridge.model.quantities import Instant
 
-PERIOD_MS = 30 * 86_400_000
+PERIOD_MS = 30 * DAY_MS
 MAX_PROGRAMS = 2000
 """Different programs of one period."""
+MAX_OF_MEMBER = 100
+"""Programs of one period that a member is the first to ask for: one alone must not take the room of all."""
 _NOW = "demandcount/now"
 
 
-def count_missing(draft: Draft, programs: Iterable[Program], at: Instant) -> None:
-    """Counts one request that missed each of these programs."""
+def count_missing(draft: Draft, member: str, programs: Iterable[Program], *, at: Instant) -> None:
+    """Counts one request of a member that missed each of these programs."""
     period = at // PERIOD_MS
     for program in programs:
         key = f"demand/{period:06d}/{hashlib.sha256(demand_place(program).encode()).hexdigest()}"
         stored = draft.get(key)
-        if stored is None and not _enter(draft, period):
+        if stored is None and not (_brings(draft, member, period) and _enter(draft, period)):
             continue
         count = 1 if stored is None else decode_stored(StoredDemand, stored).count + 1
         draft.put(key, encode_stored(StoredDemand(name=program.name, version=program.version, count=count)))
@@ -54,6 +57,18 @@ def demand_of(view: StateView, provider: str = "") -> tuple[ProgramDemand, ...]:
 def demand_place(program: Program) -> str:
     """Where a program stands among all; no name that is asked for holds a line's end, so no two stand at one place."""
     return versioned(program)
+
+
+def _brings(draft: Draft, member: str, period: int) -> bool:
+    """Counts a program that a member is the first to miss in a period; False if it has brought its share."""
+    key, day = f"demandby/{member}", period * (PERIOD_MS // DAY_MS)
+    data = draft.get(key)
+    stored = StoredCount(day=day, count=0) if data is None else decode_stored(StoredCount, data)
+    count = 1 + (stored.count if stored.day == day else 0)
+    if count > MAX_OF_MEMBER:
+        return False
+    draft.put(key, encode_stored(StoredCount(day=day, count=count)))
+    return True
 
 
 def _enter(draft: Draft, period: int) -> bool:

@@ -52,6 +52,8 @@ VANISHED = "vanished"
 MAX_INCARNATION = 99_999_999
 MAX_LOST_AT_ONCE = 500
 """Most jobs that one tick gives up; the next tick goes on."""
+MAX_TENANT_WATCHES = 1000
+"""Jobs of one account that may be asked for by name; all of them are followed anyway."""
 PENDING_RANGE = "_[]"
 """End of the id under which an array's members that still wait are one record."""
 
@@ -89,8 +91,10 @@ def watch(draft: Draft, _caller: Caller, body: JobWatch, _at: Instant) -> None:
     if not _JOB_ID.match(body.job_id) or len(body.owner) > TEXT_LIMITS["owner"]:
         raise Refused(EntryOutcome.MALFORMED, f"job_id {body.job_id[:60]!r} is not an id, or the owner no name")
     cluster = active_cluster(draft, body.cluster)
-    key = f"tenantwatch/{body.cluster}/{body.job_id}/{body.owner}" if body.owner else watched_key(body.cluster, body.job_id)
+    key = f"tenantwatch/{body.cluster}/{body.owner}/{body.job_id}" if body.owner else watched_key(body.cluster, body.job_id)
     if draft.get(key) is None:
+        if body.owner:
+            _count_watch(draft, body)
         draft.put(key, b"")
         subject = f"{body.cluster}/{body.job_id}"
         draft.tell(EventType.JOB_WATCHED, cluster.provider, subject=subject, body=encode_word(body))
@@ -124,6 +128,16 @@ def highest_incarnation(view: StateView, cluster: str, job_id: str) -> int:
     """The highest incarnation on record if it is above 1; 1 if it is not, or if the job is unknown."""
     stored = view.get(f"incarnation/{cluster}/{job_id}")
     return 1 if stored is None else int.from_bytes(stored, "big")
+
+
+def _count_watch(draft: Draft, body: JobWatch) -> None:
+    """Each new one is an event for the provider and stays on record, so a tenant has not endlessly many."""
+    key = f"watchcount/{body.cluster}/{body.owner}"
+    stored = draft.get(key)
+    count = 1 + (0 if stored is None else int.from_bytes(stored, "big"))
+    if count > MAX_TENANT_WATCHES:
+        raise Refused(EntryOutcome.TOO_MANY, f"{MAX_TENANT_WATCHES} jobs of {body.owner} were asked for, which is the most of one account")
+    draft.put(key, count.to_bytes(8, "big"))
 
 
 def _change(draft: Draft, provider: str, cluster: str, *, change: JobChange, tenants: Tenants, at: Instant) -> None:

@@ -216,8 +216,8 @@ def tenant_rental(view: StateView, cluster: str, owner: str) -> Rental | None:
 
 
 def statement_line(draft: Draft, rental: str, line: StatementLine) -> None:
-    """Adds a line to a rental's statement; its ordinal counts from 1."""
-    draft.put(f"{statement_prefix(rental)}{line.ordinal:06d}", encode_word(line))
+    """Adds a line to a rental's statement; its ordinal counts from 1, up to more than there will be entries."""
+    draft.put(f"{statement_prefix(rental)}{line.ordinal:012d}", encode_word(line))
 
 
 def _clear_due(draft: Draft, number: str) -> None:

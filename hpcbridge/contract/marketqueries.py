@@ -93,5 +93,5 @@ def _rows(view: StateView, prefix: str, after: str, *, limit: int) -> Sequence[t
     return view.scan(f"{prefix}{after}\0" if after else prefix, prefix_end(prefix), limit)
 
 
-def _ordinal(after: str, digits: int = 6) -> str:
+def _ordinal(after: str, digits: int = 12) -> str:
     return f"{int(after):0{digits}d}" if after.isdecimal() and after.isascii() and len(after) <= digits else ""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from hpcbridge.contract.supply import Lot, Supply, versioned
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import Request, Requirement
+from hpcbridge.model.printable import lower_ascii
 from hpcbridge.model.quantities import Instant
 
 
@@ -96,7 +97,7 @@ def lot_fault(lot: Lot, request: Request) -> Failure | None:
     if request.gpus:
         if lot.gpus is None or lot.gpus < request.gpus:
             return Failure(Requirement.GPUS, request.gpus, lot.gpus)
-        if request.gpu_type and request.gpu_type.lower() != lot.gpu_type:
+        if request.gpu_type and lower_ascii(request.gpu_type) != lot.gpu_type:
             return Failure(Requirement.GPU_TYPE, None, None)
     memory, seconds = request.memory_bytes, request.walltime_seconds
     if memory is not None and (lot.memory_bytes is None or lot.memory_bytes < memory):

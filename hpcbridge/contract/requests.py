@@ -59,7 +59,7 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     for offer in listing.offers:
         put_offer(draft, offer)
     put_why_nots(draft, asked.request, listing.why_nots)
-    count_missing(draft, listing.missing, at)
+    count_missing(draft, caller.member, listing.missing, at=at)
     record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))
     put_request(draft, StoredRequest(member=caller.member, record=record))
     draft.put(f"{_DUE}{record.expires_at + KEPT_MS:015d}/{record.request}", b"")

@@ -21,7 +21,7 @@ from hpcbridge.contract.records import decode_stored, encode_stored, encode_word
 from hpcbridge.contract.state import Draft, StateView
 from hpcbridge.errors import IntegrityError
 from hpcbridge.model.entries import EventType
-from hpcbridge.model.market import LineKind, Micro, Rental, RentalEnd, RentalState, Settlement, StatementLine, UsageLine
+from hpcbridge.model.market import MAX_MICRO, LineKind, Micro, Rental, RentalEnd, RentalState, Settlement, StatementLine, UsageLine
 from hpcbridge.model.quantities import Instant
 
 
@@ -29,7 +29,8 @@ class StoredTally(msgspec.Struct, frozen=True, array_like=True):
     """`tally/<rental>`: what a rental's jobs come to. `capacity`: what it holds of its queue was not given back yet.
 
     `open`: jobs that have not ended; `cores`, `gpus`: of those that run now. `lines`: of the statement; the first is the deposit's.
-    `after_end`: jobs that began when it was over.
+    `after_end`: jobs that began when it was over. `missing`: what nothing covered, in decimals, because figures that a provider makes up
+    may add up to more than a store can count.
     """
 
     lines: int
@@ -38,9 +39,10 @@ class StoredTally(msgspec.Struct, frozen=True, array_like=True):
     cores: int
     gpus: int
     after_end: int
+    missing: str
 
 
-_BEGINNING = StoredTally(lines=1, capacity=True, open=0, cores=0, gpus=0, after_end=0)
+_BEGINNING = StoredTally(lines=1, capacity=True, open=0, cores=0, gpus=0, after_end=0, missing="0")
 
 
 def settle(draft: Draft, rental: Rental, *, end: RentalEnd, at: Instant) -> None:
@@ -73,9 +75,9 @@ def settle(draft: Draft, rental: Rental, *, end: RentalEnd, at: Instant) -> None
 
 
 def charge_run(
-    draft: Draft, rental: Rental, usage: UsageLine, *, before: Micro, paid: Micro, at: Instant
-) -> tuple[Rental, UsageLine, Micro]:
-    """Brings what was paid for a run (`paid`, at a price of `before`) to its price now; the rental after it, the whole line, what moved."""
+    draft: Draft, rental: Rental, usage: UsageLine, *, tally: StoredTally, before: Micro, paid: Micro, at: Instant
+) -> tuple[Rental, StoredTally, UsageLine, Micro]:
+    """Brings what was paid for a run (`paid`, at a price of `before`) to its price now; what there is after it, and what moved."""
     if rental.state is RentalState.ENDED and at > (rental.ended_at or 0) + parameter(draft, "correction_ms"):
         moved = 0
     elif usage.charge > before:
@@ -83,8 +85,9 @@ def charge_run(
     else:
         rental, moved = _pay_back(draft, rental, max(0, paid - usage.charge))
     missing = max(0, usage.charge - paid - moved)
-    rental = dataclasses.replace(rental, not_covered=rental.not_covered + missing - max(0, before - paid))
-    return rental, dataclasses.replace(usage, not_covered=missing), moved
+    total = int(tally.missing) + missing - max(0, before - paid)
+    rental = dataclasses.replace(rental, not_covered=min(total, MAX_MICRO - 1))
+    return rental, msgspec.structs.replace(tally, missing=str(total)), dataclasses.replace(usage, not_covered=missing), moved
 
 
 def add_line(

@@ -17,6 +17,7 @@ import msgspec
 from hpcbridge.contract.distance import Place
 from hpcbridge.contract.records import decode_fields
 from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueOffer, Rates, Registration
+from hpcbridge.model.printable import lower_ascii
 from hpcbridge.model.quantities import Instant
 
 REMEMBERED = 20_000
@@ -112,7 +113,7 @@ def _lot(queue: Queue, rates: Rates | None, *, answers: bool, offer: QueueOffer 
         max_cores = _first(offer.max_cores, max_cores)
         gpus = _at_most(offer.gpus, gpus)
         max_walltime_seconds = _first(offer.max_walltime_seconds, max_walltime_seconds)
-        gpu_type = offer.gpu_type.lower() if offer.gpu_type else None
+        gpu_type = lower_ascii(offer.gpu_type) if offer.gpu_type else None
         memory_bytes = offer.memory_bytes
     return Lot(
         name=queue.name,

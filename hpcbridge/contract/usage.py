@@ -28,6 +28,8 @@ from hpcbridge.model.jobs import JobState
 from hpcbridge.model.market import Excess, LineKind, Micro, Rental, RentalEnd, RentalState, UsageNotice
 from hpcbridge.model.quantities import Instant
 
+MOST_COUNTED = 1 << 31
+"""Cores or GPUs of one job that count as in use, so that no sum of made-up figures outgrows a store. What is charged is another matter."""
 _SUSPENDED = STATE_CODES[JobState.SUSPENDED]
 _replace = msgspec.structs.replace
 
@@ -160,8 +162,8 @@ class Tenants:
             row,
             phase=row.phase if phase == END else phase,
             open=phase != END and fields[ARRAY_PENDING] != 0,
-            cores=(fields[CORES] or 0) if runs else 0,
-            gpus=(fields[GPUS] or 0) if runs else 0,
+            cores=min(fields[CORES] or 0, MOST_COUNTED) if runs else 0,
+            gpus=min(fields[GPUS] or 0, MOST_COUNTED) if runs else 0,
         )
         ran = phase == RUN or (phase == END and (fields[START] is not None or fields[WALL]))
         if tally.capacity and ran and rental.state is not RentalState.ENDED:
@@ -208,10 +210,12 @@ class Tenants:
         outcome = usage.outcome or ""
         if row.told and (row.outcome, row.core_seconds, row.gpu_seconds) == (outcome, usage.core_seconds, usage.gpu_seconds):
             return row
-        rental, usage, moved = charge_run(self._draft, rental, usage, before=row.price, paid=row.paid, at=at)
+        rental, tally, usage, moved = charge_run(
+            self._draft, rental, usage, tally=tenant.tally, before=row.price, paid=row.paid, at=at
+        )
         kind = LineKind.CORRECTION if row.told or rental.state is RentalState.ENDED else LineKind.USAGE
-        lines = add_line(self._draft, rental, tenant.tally.lines, kind=kind, amount=moved, at=at, usage=usage)
-        tenant.rental, tenant.tally = rental, _replace(tenant.tally, lines=lines)
+        lines = add_line(self._draft, rental, tally.lines, kind=kind, amount=moved, at=at, usage=usage)
+        tenant.rental, tenant.tally = rental, _replace(tally, lines=lines)
         return _replace(
             row,
             told=True,

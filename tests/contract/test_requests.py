@@ -12,7 +12,7 @@ import pytest
 from hpcbridge.contract import requestqueries
 from hpcbridge.contract import requests as contract_requests
 from hpcbridge.contract.capacity import give_capacity, held_of, take_capacity
-from hpcbridge.contract.demand import MAX_PROGRAMS, PERIOD_MS, count_missing, demand_of
+from hpcbridge.contract.demand import MAX_OF_MEMBER, MAX_PROGRAMS, PERIOD_MS, count_missing, demand_of
 from hpcbridge.contract.events import decode_event
 from hpcbridge.contract.listing import cluster_now, clusters_of
 from hpcbridge.contract.market import stored_offer
@@ -201,7 +201,9 @@ def test_demand_is_bounded_and_ends() -> None:
 
     def count(names: list[str], at: int) -> dict[str, int]:
         draft = Draft(state)
-        count_missing(draft, [Program(name=name, version="") for name in names], at)
+        for place in range(0, len(names), MAX_OF_MEMBER):  # as many users as it takes
+            programs = [Program(name=name, version="") for name in names[place : place + MAX_OF_MEMBER]]
+            count_missing(draft, f"user{place}", programs, at=at)
         state.write(draft.effects((), ()).writes)
         return {each.program.name: each.count for each in demand_of(state)}
 
@@ -213,6 +215,17 @@ def test_demand_is_bounded_and_ends() -> None:
     assert count(["p1"], PERIOD_MS)["p1"] == 4
     assert count(["new"], 2 * PERIOD_MS) == {"late": 1, "p1": 2, "new": 1}
     assert count(["new"], 9 * PERIOD_MS) == {"new": 1}
+
+
+def test_one_user_does_not_take_the_room_of_all_programs() -> None:
+    draft = Draft(MemoryState())
+    count_missing(draft, "ann", [Program(name=f"p{number}", version="") for number in range(MAX_PROGRAMS)], at=0)
+    assert len(demand_of(draft)) == MAX_OF_MEMBER
+    count_missing(draft, "ann", [Program(name="p0", version=""), Program(name="another", version="")], at=1)
+    assert [(each.program.name, each.count) for each in demand_of(draft) if each.count > 1] == [("p0", 2)]
+    count_missing(draft, "bob", [Program(name="another", version="")], at=1)
+    count_missing(draft, "ann", [Program(name="later", version="")], at=PERIOD_MS)
+    assert {"another", "later"} <= {each.program.name for each in demand_of(draft)}
 
 
 def test_a_store_of_version_1_makes_offers_once_the_market_is_there(tmp_path: Path) -> None:
