@@ -28,7 +28,7 @@ from hpcbridge.contract.records import (
 from hpcbridge.contract.rentals import end_rentals_of_member
 from hpcbridge.contract.standing import KeyStatus, genesis_record, signer_of, stored_key, stored_member, stored_token
 from hpcbridge.contract.state import Draft, StateView, scan_all
-from hpcbridge.contract.vetting import suspend_clusters_of
+from hpcbridge.contract.vetting import is_vetted, suspend_clusters_of
 from hpcbridge.errors import Refused
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.entries import EntryOutcome, EventType
@@ -69,8 +69,7 @@ def enrol(draft: Draft, _caller: Caller, body: Enrolment, at: Instant) -> None:
     name = facts.submitter.member
     member = stored_member(draft, name)
     if member is None:
-        vetted = facts.role is Role.ADMIN or not parameter(draft, "vet_members")
-        vetting, enrolled_at = Vetting.APPROVED if vetted else Vetting.PENDING, at
+        vetting, enrolled_at = Vetting.PENDING if is_vetted(draft, facts.role) else Vetting.APPROVED, at
     elif member.revoked or member.role is not facts.role:
         raise Refused(EntryOutcome.NOT_APPROVED, f"member {name} is revoked or has another role")
     else:
@@ -140,7 +139,7 @@ def revoke(draft: Draft, caller: Caller, body: Revocation, at: Instant) -> None:
             role=member.role, vetting=member.vetting, revoked=True, attributes=member.attributes, enrolled_at=member.enrolled_at
         )
         draft.put(f"member/{body.member}", encode_stored(ended))
-        suspend_clusters_of(draft, body.member, at)
+        suspend_clusters_of(draft, body.member, admin=caller.member, at=at)
         end_rentals_of_member(draft, body.member, at)
     subject = body.member if body.installation is None else f"{body.member}/{body.installation}"
     draft.tell(EventType.MEMBER_REVOKED, body.member, subject=subject, body=encode_word(body))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpcbridge.contract.access import Kind, Query, Relation, Share, check_query, may_see, share_of, stored_cluster
+from hpcbridge.contract.documents import decisions_on, documents_of
 from hpcbridge.contract.epochs import awaits_approval
 from hpcbridge.contract.jobrecords import decode_job, is_open
 from hpcbridge.contract.jobs import highest_incarnation, job_key, watched_key
@@ -187,6 +188,8 @@ def _member(view: StateView, name: str, stored: StoredMember, *, at: Instant) ->
         attributes=stored.attributes,
         installations=installations,
         enrolled_at=stored.enrolled_at,
+        documents=documents_of(view, name),
+        decisions=decisions_on(view, member=name),
     )
 
 
@@ -206,6 +209,7 @@ def _cluster(view: StateView, name: str, stored: StoredCluster) -> ClusterRecord
         registered_at=stored.registered_at,
         state=None if sample is None else decode_word(ClusterState, sample[8:]),
         heard_at=None if heard is None else int.from_bytes(heard, "big"),
+        decisions=decisions_on(view, cluster=name),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from hpcbridge.contract.records import ClusterRecord, GapRecord, InstallationRecord, MemberRecord
+from hpcbridge.contract.records import ClusterRecord, DocumentRecord, GapRecord, InstallationRecord, MemberRecord, VettingRecord
 from hpcbridge.errors import BadData
 from hpcbridge.model.clusters import ClusterState, Registration, Vetting
 from hpcbridge.model.entries import EventType
@@ -34,6 +34,8 @@ from hpcbridge.model.market import (
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import (
     Decision,
+    Document,
+    Documents,
     EpochStart,
     Gap,
     JobWatch,
@@ -68,6 +70,7 @@ _EVENT_WORDS: dict[str, type] = {
     "statement_line": StatementLine,
     "usage_notice": UsageNotice,
     "queue_drifts": QueueDrifts,
+    "documents": Documents,
 }
 
 
@@ -211,6 +214,7 @@ def _cluster(message: entries_pb2.Cluster) -> ClusterRecord:
         registered_at=message.registered_at,
         state=from_message(ClusterState, message.state) if message.HasField("state") else None,
         heard_at=message.heard_at if message.HasField("heard_at") else None,
+        decisions=tuple(_vetting_record(each) for each in message.decisions),
     )
 
 
@@ -223,7 +227,18 @@ def _member(message: entries_pb2.Member) -> MemberRecord:
         attributes=tuple((each.name, each.value) for each in message.attributes),
         installations=tuple(_installation(each) for each in message.installations),
         enrolled_at=message.enrolled_at,
+        documents=tuple(_document(each) for each in message.documents),
+        decisions=tuple(_vetting_record(each) for each in message.decisions),
     )
+
+
+def _document(message: entries_pb2.DocumentRecord) -> DocumentRecord:
+    document = from_message(Document, message.document)
+    return DocumentRecord(document=document, index=message.index, at=message.at, installation=message.installation)
+
+
+def _vetting_record(message: entries_pb2.VettingRecord) -> VettingRecord:
+    return VettingRecord(decision=from_message(Decision, message.decision), index=message.index, at=message.at, admin=message.admin)
 
 
 def _installation(message: entries_pb2.Installation) -> InstallationRecord:

@@ -101,7 +101,7 @@ def test_words_come_back() -> None:
         heard_at=None,
     )
     assert decode_word(ClusterRecord, encode_word(record)) == record
-    assert encode_word(record)[0] == 0x96, "an array of six, not a map"
+    assert encode_word(record)[0] == 0x97, "an array of seven, not a map"
 
 
 def test_jobs_come_back_with_every_field() -> None:
