@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.private_accounts import PrivateAccounts
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 READY_SECONDS = 30.0
@@ -43,7 +45,7 @@ state_directory = "{state}"
 [cluster]
 name = "{cluster}"
 login_address = "login.{cluster}.example"
-location = [35.681236, 139.767125]
+location = {location}
 
 [[cluster.programs]]
 name = "gromacs"
@@ -92,12 +94,16 @@ address = "{metrics}"
 class Bridge:
     """One ledger, one admin (`alice`), one provider (`north`) with a frontend, in `directory`.
 
-    `settings` are more keys of [scheduler] with values as JSON has them, which is how TOML writes texts, numbers and lists too.
+    `settings` are more keys of [scheduler] with values as JSON has them, which is how TOML writes texts, numbers and lists too. With
+    `network` there is no other ledger: this is one more provider of the network of that bridge. The daemon of the frontend is started
+    in the world of `accounts`, if one is given.
     """
 
     def __init__(self, directory: Path, *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts",
                  environment: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, cluster: str = "north",
-                 publish: str = "full", publish_owners: Sequence[str] = (), interval: int = 1, metrics: bool = False) -> None:  # fmt: skip
+                 publish: str = "full", publish_owners: Sequence[str] = (), interval: int = 1, metrics: bool = False,
+                 location: tuple[float, float] = (35.681236, 139.767125), network: Bridge | None = None,
+                 accounts: PrivateAccounts | None = None) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
         self._scheduler = scheduler
@@ -107,13 +113,16 @@ class Bridge:
         self._publish = publish
         self._publish_owners = list(publish_owners)
         self._interval = interval
+        self._location = location
+        self._network = network
+        self._accounts = accounts
         ledger, enrolment, measured = free_ports(3)
         self.metrics_address = f"127.0.0.1:{measured}" if metrics else ""
-        self.ledger_address = f"127.0.0.1:{ledger}"
-        self.enrolment_address = f"127.0.0.1:{enrolment}"
+        self.ledger_address: str = f"127.0.0.1:{ledger}" if network is None else network.ledger_address
+        self.enrolment_address: str = f"127.0.0.1:{enrolment}" if network is None else network.enrolment_address
         self.store = directory / "ledger"
         self.state = directory / "agent"
-        self.admin_identity = directory / "admin"
+        self.admin_identity: Path = directory / "admin" if network is None else network.admin_identity
         self.agent_identity = self.state / "identity"
         self.ledger_config = directory / "ledgerd.toml"
         self.agent_config = directory / "hpcbridged.toml"
@@ -130,13 +139,15 @@ class Bridge:
     def write_configuration(self) -> None:
         """Both files; the agent's `environment` is what its scripts may see."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.ledger_config.write_text(
-            LEDGERD_TOML.format(ledger=self.ledger_address, enrolment=self.enrolment_address, directory=self.store)
-        )
+        if self._network is None:
+            self.ledger_config.write_text(
+                LEDGERD_TOML.format(ledger=self.ledger_address, enrolment=self.enrolment_address, directory=self.store)
+            )
         self.agent_config.write_text(
             HPCBRIDGED_TOML.format(
                 state=self.state,
                 cluster=self.cluster,
+                location=json.dumps(self._location),
                 scheduler=self._scheduler,
                 settings="\n".join(f"{name} = {json.dumps(value)}" for name, value in self._settings.items()),
                 scripts=self._scripts,
@@ -154,9 +165,10 @@ class Bridge:
     def set_up(self) -> None:
         """Everything from nothing to an approved cluster with both daemons running."""
         self.write_configuration()
-        token = self.init_ledger()
-        self.start_ledger()
-        self.ctl("--identity", str(self.admin_identity), "enrol", "--installation", "laptop", given=token)
+        if self._network is None:
+            token = self.init_ledger()
+            self.start_ledger()
+            self.ctl("--identity", str(self.admin_identity), "enrol", "--installation", "laptop", given=token)
         token = self.admin("admin", "token", "--role", "provider", "--name", self.cluster).strip()
         self.ctl("--identity", str(self.agent_identity), "enrol", "--installation", "frontend", given=token)
         self.start_agent()
@@ -178,7 +190,8 @@ class Bridge:
         """Starts hpcbridged, or the Python `program` in its place, with more in its environment, and waits until it is ready."""
         command = [str(BIN / "hpcbridged")] if program is None else [sys.executable, "-c", program]
         argv = [*command, "--config", str(self.agent_config)]
-        self.agent = Process(argv, log=self.directory / "hpcbridged.log", environment=environment)
+        with contextlib.nullcontext() if self._accounts is None else self._accounts.inside():
+            self.agent = Process(argv, log=self.directory / "hpcbridged.log", environment=environment)
         self.agent.wait_ready()
 
     def admin(self, *arguments: str) -> str:

@@ -47,11 +47,13 @@ class PrivateGridEngine:
     """A running Grid Engine: qmaster on head1, execution hosts node01 … and, as the last one, gpu01 with two GPUs (complex `gpu`).
 
     Queues `all.q` (every host, 8 slots each, 168 h), `short.q` (every host, 4 slots, 5 minutes), `gpu.q` (gpu01, no limit);
-    parallel environments `smp` (one host) and `mpi` (round robin). Jobs are those of alice, bob and carol, whom only these hosts know.
+    parallel environments `smp` (one host) and `mpi` (round robin). Jobs are those of alice, bob and carol, whom only these hosts know;
+    with `own_etc`, made in a world of tests/private_accounts.py, also of accounts that this world gets later.
     """
 
-    def __init__(self, directory: Path, *, nodes: int = 2, cluster: str = "private") -> None:
+    def __init__(self, directory: Path, *, nodes: int = 2, cluster: str = "private", own_etc: bool = False) -> None:
         check_machine()
+        self._own_etc = own_etc
         self.directory = directory.absolute()
         self.cluster = cluster
         self.nodes = (*(f"node{number:02}" for number in range(1, nodes)), "gpu01")
@@ -86,13 +88,15 @@ class PrivateGridEngine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def run(self, argv: Sequence[str], *, user: str | None = None, check: bool = True, timeout: float = 30.0) -> str:
+    def run(
+        self, argv: Sequence[str], *, user: str | None = None, check: bool = True, timeout: float = 30.0, stdin: bytes = b""
+    ) -> str:
         """Runs a command of this Grid Engine on head1, as root or as `user`, and returns its standard output."""
         identity = ["--setgid", str(USERS[user]), "--setuid", str(USERS[user])] if user else []
         done = subprocess.run(
             [*self._inside(), *identity, "--", *argv],
             env={**self.environment, "PATH": _PATH, "LC_ALL": "C", "TZ": "UTC"},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=timeout,
             check=False,
@@ -272,11 +276,13 @@ class PrivateGridEngine:
         groups = "".join(f"{name}:x:{uid}:\n" for name, uid in USERS.items())
         for name, more in (("passwd", users), ("group", groups)):
             known = [line for line in Path("/etc", name).read_text().splitlines(keepends=True) if line.partition(":")[0] not in USERS]
-            (files / name).write_text("".join(known) + more)
+            # whoever adds an account puts a new file in the place of the old one, which cannot be done to one that is mounted
+            (Path("/etc") if self._own_etc else files).joinpath(name).write_text("".join(known) + more)
+        bound = ("hosts", "nsswitch.conf") if self._own_etc else ("hosts", "passwd", "group", "nsswitch.conf")
         (files / "nsswitch.conf").write_text("passwd: files\ngroup: files\nshadow: files\nhosts: files\n")
         lines = [
             "set -e",
-            *(f"mount --bind {files}/{name} /etc/{name}" for name in ("hosts", "passwd", "group", "nsswitch.conf")),
+            *(f"mount --bind {files}/{name} /etc/{name}" for name in bound),
             "mkdir -p /var/spool/gridengine",
             f"mount --bind {self.root}/spool /var/spool/gridengine",
             "mount -t tmpfs none /run",  # hides the sockets of a name service cache, and is where `ip netns` keeps its names
