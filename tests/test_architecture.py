@@ -19,14 +19,14 @@ STOREYS = {
     "model": 1, "errors": 1, "failpoints": 1,
     "schedulers": 2, "identity": 2, "ledger": 2, "contract": 2,
     "config": 3, "wire": 3, "daemon": 3, "fold": 3, "submitter": 3,
-    "agent": 4, "service": 4, "ctl": 4, "audit": 4, "client": 4,
+    "agent": 4, "service": 4, "ctl": 4, "audit": 4, "client": 4, "accounts": 4,
 }  # fmt: skip
 BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit"), ("client", "audit")}
 """What may look sideways: (who, whom)."""
 
 DOORS = {
     "subprocess": {"schedulers/scripts.py", "schedulers/slurm/pyslurm_source.py"},
-    "sqlite3": {"ledger/store.py", "ledger/schema.py", "agent/spool_file.py"},
+    "sqlite3": {"ledger/store.py", "ledger/schema.py", "agent/spool_file.py", "service/relay_file.py"},
     "grpc": {"wire/", "service/", "ledger/engines/"},
     "grpc_health": {"service/"},
     "grpc_reflection": {"service/"},

@@ -24,11 +24,10 @@ from hpcbridge.identity.hpke import open_base, seal_base
 from hpcbridge.identity.sealing import sign, verify
 from hpcbridge.model.identities import CertificateFacts, Role
 from hpcbridge.model.quantities import Instant
+from hpcbridge.model.relay import MAX_SEALED_BYTES
 
 PASSCODE_TYPE = "application/vnd.hpcbridge.passcode.v1+json"
 """Payload type of the signed envelope."""
-MAX_SEALED_BYTES = 8192
-"""No sealed passcode and no sealed contact is longer."""
 
 # no hyphen in front, because the address stands among a command's arguments; 254 is the longest there is (RFC 5321, section 4.5.3.1.3)
 _CONTACT = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9_+][A-Za-z0-9_+.=~-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")

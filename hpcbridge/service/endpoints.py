@@ -25,6 +25,7 @@ from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.service.connections import Connection, Connections
 from hpcbridge.service.marketquestions import MARKET_QUESTIONS
 from hpcbridge.service.queries import QUESTIONS, QUICK, Library, Question, Scope, entries_chunk
+from hpcbridge.service.relayquestions import RELAY_QUESTIONS
 from hpcbridge.service.streams import Askers, Streams, until_cut
 from hpcbridge.service.submissions import Desks, submit
 from hpcbridge.service.subscriptions import Feed, subscribe
@@ -68,7 +69,7 @@ class House:
 
 def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
     """The Ledger service."""
-    questions = {**QUESTIONS, **MARKET_QUESTIONS}
+    questions = {**QUESTIONS, **MARKET_QUESTIONS, **RELAY_QUESTIONS}
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {name: _unary(name, question, house) for name, question in questions.items()}
     methods["Submit"] = grpc.stream_stream_rpc_method_handler(
         guarded(_submit(house), house.fail), request_deserializer=ledger_pb2.SubmitRequest.FromString
@@ -133,16 +134,25 @@ def _unary(name: str, question: Question, house: House) -> grpc.RpcMethodHandler
         with house.welcome(context) as (connection, turn):
             request = await read_request(context)
             if name in QUICK:
-                return question(request, _scope(house, connection))
+                return _answered(name, question, request, _scope(house, connection))
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(DEADLINE_SECONDS), turn:
-                return await loop.run_in_executor(house.readers, lambda: question(request, _scope(house, connection)))
+                return await loop.run_in_executor(house.readers, lambda: _answered(name, question, request, _scope(house, connection)))
 
     return grpc.stream_unary_rpc_method_handler(
         guarded(serve, house.fail),
         request_deserializer=request_class.FromString,
         response_serializer=_serialize,
     )
+
+
+def _answered(name: str, question: Question, request: Any, scope: Scope) -> Any:
+    """The answer to a question; a refusal of it is counted, under the name that Table 1 has for it."""
+    try:
+        return question(request, scope)
+    except Refused as refusal:
+        scope.library.refusals.count(name, (refusal.code,), (refusal.reason,))
+        raise
 
 
 def _serialize(message: Message) -> bytes:

@@ -29,6 +29,8 @@ from hpcbridge.service.answers import cluster_message, gap_message, member_messa
 from hpcbridge.service.proposals import Placed
 from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.readers import ReadState
+from hpcbridge.service.refusals import Refusals
+from hpcbridge.service.relay import Relay
 from hpcbridge.service.submissions import REPLY_BYTES
 from hpcbridge.wire.convert import MAX_SEQUENCE, to_message
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2, transactions_pb2
@@ -47,7 +49,8 @@ class Library:
     reasons: Callable[[int], tuple[str, ...]]
     now: Callable[[], Instant]
     count_streams: Callable[[], tuple[int, int]]
-    refusals: Callable[[], tuple[tuple[str, int], ...]]
+    refusals: Refusals
+    relay: Relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
         engine=library.engine,
         streams=streams,
         subscribers=subscribers,
-        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in (library.refusals() if watches else ())],
+        refusals=[transactions_pb2.Parameter(name=name, value=count) for name, count in (library.refusals.counted() if watches else ())],
     )
 
 

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from hpcbridge.config import LedgerConfig
 from hpcbridge.contract.ticks import next_deadline
@@ -31,6 +32,9 @@ from hpcbridge.service.proposer import Proposer
 from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.queries import Library
 from hpcbridge.service.readers import Readers, ReadState
+from hpcbridge.service.refusals import Refusals
+from hpcbridge.service.relay import Relay
+from hpcbridge.service.relay_file import RelayFile
 from hpcbridge.service.server import BoundServer, ServerLimits, bind, tell_health
 from hpcbridge.service.signer import Published, Signer
 from hpcbridge.service.standings import Standings
@@ -49,6 +53,8 @@ STOP_SECONDS = 20.0
 ANSWERS_SECONDS = 2.0
 REHASH_SECONDS = 60.0
 REHASH_ENTRIES = 4096
+RELAY_FILE = "relay.db"
+"""Beside the store and no part of the ledger: it may be lost, and belongs into no backup."""
 
 
 class Running:
@@ -64,11 +70,12 @@ class Running:
         self._checkers = ThreadPoolExecutor(CHECKER_THREADS, "checker")
         self._reader_pool = ThreadPoolExecutor(READER_THREADS, "reader")
         self._readers = Readers(config.store.directory / STORE_FILE)
+        self._relay = Relay(RelayFile(config.store.directory / RELAY_FILE), now=clock.now)
         self._engine = ENGINES[config.engine.name](ledger.store.head().engine_position)
         self._signer = Signer(ledger.prefix, ledger.high_water, origin=origin, key=keys.log_key, publish=self._publish)
         published = self._signer.sign(ledger.tree.size, root=ledger.tree.root(), at=ledger.last_at)
         self._publisher = Publisher(self._loop, ledger.tree, leaf=lambda index: self._readers.reader().leaf(index), published=published)
-        signatures = VerifiedSignatures()
+        signatures, refusals = VerifiedSignatures(), Refusals()
         self._standings = Standings(lambda key: self._readers.reader().state(key))
         self._connections = Connections(origin, self._standings, now=clock.now)
         self._streams = Streams(
@@ -94,6 +101,7 @@ class Running:
             last_at=ledger.last_at,
             verify=signatures.verify_again,
             surroundings=Surroundings(take=self._proposer.take, sign=self._signer.put, written=self._written),
+            refusals=refusals,
         )
         self._node = Node(
             origin,
@@ -112,7 +120,7 @@ class Running:
             streams=self._streams,
             askers=Askers(),
             desks=Desks(
-                admission=Admission(origin, self._standings, signatures, now=clock.now),
+                admission=Admission(origin, self._standings, signatures, now=clock.now, refusals=refusals),
                 proposer=self._proposer,
                 checkers=self._checkers,
                 hello=self._hello,
@@ -128,7 +136,8 @@ class Running:
                 publisher=self._publisher,
                 reasons=self._applier.reasons,
                 now=clock.now,
-                refusals=self._applier.refusals,
+                refusals=refusals,
+                relay=self._relay,
                 count_streams=lambda: (self._streams.count(reading=True), self._streams.count(reading=False)),
             ),
             reader=self._readers.reader,
@@ -196,7 +205,10 @@ class Running:
         for bound, service in self._servers:
             await bound.server.start()
             await tell_health(bound, [service], serving=True)
-        self._tasks = [asyncio.ensure_future(work) for work in (self._streams.watch(), self._ticker.run(), self._rehash())]
+        self._tasks = [asyncio.ensure_future(work) for work in self._works()]
+
+    def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._streams.watch(), self._ticker.run(), self._rehash(), self._clean_relay()
 
     async def stop(self, *, orderly: bool) -> None:
         """Orderly: what was taken is stored, signed and answered first. Else at once, and nothing more is signed."""
@@ -219,6 +231,7 @@ class Running:
         self._checkers.shutdown(cancel_futures=True)
         self._reader_pool.shutdown(cancel_futures=True)
         self._readers.close()
+        self._relay.close()
 
     def status_line(self) -> str:
         """Size and streams."""
@@ -291,6 +304,12 @@ class Running:
             except (IntegrityError, StorageError) as error:
                 self._fail(error)
             start = stop
+
+    async def _clean_relay(self) -> None:
+        """Deletes what the relay need not keep any more, as often as the ledger ticks."""
+        while True:
+            await asyncio.sleep(self._config.limits.tick_seconds)
+            await self._loop.run_in_executor(self._reader_pool, lambda: self._relay.clean(ReadState(self._readers.reader())))
 
     def _verify_range(self, start: int, stop: int) -> None:
         verify_range(self._readers.reader(), start, stop)
