@@ -52,8 +52,8 @@ name = "gromacs"
 version = "2024.1"
 
 [cluster.rates]
-cpu_core_per_hour = 0.02
-gpu_core_per_hour = 1.5
+cpu_core_per_hour = {rates[0]}
+gpu_core_per_hour = {rates[1]}
 
 [scheduler]
 name = "{scheduler}"
@@ -102,8 +102,8 @@ class Bridge:
     def __init__(self, directory: Path, *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts",
                  environment: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, cluster: str = "north",
                  publish: str = "full", publish_owners: Sequence[str] = (), interval: int = 1, metrics: bool = False,
-                 location: tuple[float, float] = (35.681236, 139.767125), network: Bridge | None = None,
-                 accounts: PrivateAccounts | None = None) -> None:  # fmt: skip
+                 location: tuple[float, float] = (35.681236, 139.767125), rates: tuple[float, float] = (0.02, 1.5),
+                 network: Bridge | None = None, accounts: PrivateAccounts | None = None) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
         self._scheduler = scheduler
@@ -114,6 +114,7 @@ class Bridge:
         self._publish_owners = list(publish_owners)
         self._interval = interval
         self._location = location
+        self._rates = rates
         self._network = network
         self._accounts = accounts
         ledger, enrolment, measured = free_ports(3)
@@ -148,6 +149,7 @@ class Bridge:
                 state=self.state,
                 cluster=self.cluster,
                 location=json.dumps(self._location),
+                rates=self._rates,
                 scheduler=self._scheduler,
                 settings="\n".join(f"{name} = {json.dumps(value)}" for name, value in self._settings.items()),
                 scripts=self._scripts,

@@ -87,7 +87,7 @@ class Books:
         self._parameters: dict[str, list[tuple[int, int]]] = {name: [(-1, PARAMETERS[name].default)] for name in (_DEPOSIT, _CORRECTION)}
 
     def take(
-        self, index: int, at: Instant, signer: str, *, body: Body | None, outcomes: Sequence[EntryOutcome], events: Sequence[Event]
+        self, index: int, at: Instant, signer: str, *, body: Body | None, outcomes: tuple[EntryOutcome, ...], events: Sequence[Event]
     ) -> None:
         """One entry: what the member `signer` signed, what was accepted of it, and what it caused. LogFault where money does not add up."""
         if isinstance(body, JobChanges):

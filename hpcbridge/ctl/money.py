@@ -99,9 +99,13 @@ def _print(counted: Money, verified: Verified) -> None:
         [
             *facts,
             ("credited", f"{amount(counted.credited)} = {amount(spendable)} to spend + {amount(held)} held"),
-            ("proven", f"{verified.entries} entries; all {counted.lines} lines of {len(counted.rentals)} statements are as computed here"),
+            ("proven", f"{verified.entries} entries; {_count(counted.lines, 'line')} of {_count(len(counted.rentals), 'statement')}, all as counted here"),
         ]
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _rental(rental: Rental) -> tuple[Any, ...]:
