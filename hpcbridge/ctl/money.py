@@ -94,12 +94,13 @@ def _print(counted: Money, verified: Verified) -> None:
     print_line("")
     held = sum(account.held for account in counted.accounts)
     spendable = sum(account.balance for account in counted.accounts)
+    checked = f"{_count(counted.lines, 'line')} of {_count(len(counted.rentals), 'statement')}"
     facts = [(account.member, f"{amount(account.balance)} to spend, {amount(account.held)} held") for account in counted.accounts]
     print_facts(
         [
             *facts,
             ("credited", f"{amount(counted.credited)} = {amount(spendable)} to spend + {amount(held)} held"),
-            ("proven", f"{verified.entries} entries; {_count(counted.lines, 'line')} of {_count(len(counted.rentals), 'statement')}, all as counted here"),
+            ("proven", f"{verified.entries} entries; {checked}, all as counted here"),
         ]
     )
 
