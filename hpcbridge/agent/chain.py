@@ -14,8 +14,13 @@ from typing import Any
 
 from hpcbridge.agent.rows import Acknowledgement, NumberedPayload, Numbers
 from hpcbridge.agent.spool_file import Connection, SpoolFile, read_meta, write_meta
+from hpcbridge.agent.tenants import note_answers
+from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import PayloadType
+
+RENTALS_LISTED = "rentals_listed"
+"""Remembered while this spool is known to hold every rental of its cluster; a lost or restored one has to ask for all of them."""
 
 
 class Chain:
@@ -47,7 +52,8 @@ class Chain:
     ) -> None:
         """Leaves the current epoch for the one whose number 1 `payload` is: what had no receipt waits again, in its old order.
 
-        `lost`: the ledger knows more than this spool, so all incarnations are in doubt and the ledger has to be asked for open jobs.
+        `lost`: the ledger knows more than this spool, so all incarnations are in doubt and the ledger has to be asked for open jobs and
+        for rentals.
         `poison`: number and reason of a payload that is set aside for good, with its items.
         """
         with self._file.transaction() as db:
@@ -68,6 +74,7 @@ class Chain:
                 db.execute("UPDATE seen SET published = 2 WHERE published = 1")
                 write_meta(db, "doubtful", b"1")
                 write_meta(db, "recover", b"1")
+                db.execute("DELETE FROM meta WHERE key = ?", (RENTALS_LISTED,))
             _insert_payload(db, payload, at)
 
     def add_payload(self, payload: NumberedPayload, rows: Iterable[int], *, at: Instant) -> None:
@@ -98,6 +105,10 @@ class Chain:
                 rows = db.execute("SELECT id, type, content FROM waiting WHERE sequence = ? ORDER BY id", (each.sequence,)).fetchall()
                 done.update((row[0], each) for row in rows)
                 _park_refused(db, rows, each)
+                if rows and rows[0][1] == PayloadType.ACCOUNT:
+                    refusal = each.refusals[0] if each.refusals else None
+                    code, reason = (refusal.code, refusal.reason) if refusal else (EntryOutcome.ACCEPTED, "")
+                    note_answers(db, [row[2] for row in rows], code, reason, at=at)
                 if rows and rows[0][1] == PayloadType.REGISTRATION:
                     write_meta(db, "registration", rows[0][2])
                 db.execute("DELETE FROM waiting WHERE sequence = ?", (each.sequence,))

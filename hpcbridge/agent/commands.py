@@ -23,6 +23,8 @@ from hpcbridge.agent.observations import Observations, QueryStatus, ServerCost
 from hpcbridge.agent.payloads import WITH_ITEMS
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
+from hpcbridge.agent.tenancies import Tenancy, needs_attention, next_step, standing
+from hpcbridge.agent.tenants import open_usernames
 from hpcbridge.config import AgentConfig
 from hpcbridge.daemon.worker import Phase, WorkerStatus
 from hpcbridge.errors import HpcbridgeError, Refused
@@ -123,7 +125,33 @@ def _status(parts: Parts) -> Json:
             "server_cost": _server_cost(parts.observations.server_cost),
         },
         "workers": [_worker(parts, status) for status in workers.values()],
+        "accounts": _accounts(parts),
         "spool": _spool(parts),
+    }
+
+
+def _accounts(parts: Parts) -> Json:
+    """Accounts of tenants: how many are open, and those of which somebody should know something."""
+    tenancies = parts.spool.tenants.all()
+    return {
+        "mode": parts.config.scheduler.accounts,
+        "open": len(open_usernames(tenancies)),
+        "attention": [_tenancy(each) for each in tenancies if needs_attention(each, parts.clock())],
+    }
+
+
+def _tenancy(tenancy: Tenancy) -> Json:
+    step = next_step(tenancy)
+    return {
+        "rental": tenancy.rental,
+        "username": tenancy.username,
+        "step": None if step is None else str(step),
+        "standing": str(standing(tenancy)),
+        "report": None if tenancy.report is None else str(tenancy.report),
+        "reason": tenancy.problem or tenancy.reason,
+        "attempts": tenancy.attempts,
+        "next_at": _time(tenancy.next_at) if step is not None and tenancy.next_at else None,
+        "failed_at": _time(tenancy.failed_at),
     }
 
 

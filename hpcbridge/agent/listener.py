@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""Follows the ledger's events from the cursor kept in the spool: a job somebody asked to watch goes on the watch list.
+"""Follows the ledger's events from the cursor kept in the spool: a job somebody asked to watch goes on the watch list, a word on a rental
+of the cluster into the spool, together with the cursor.
 
 Events for one audience are numbered without holes, so one that was held back is noticed by the next one that is not. The events are then
 asked for again, once, from the cursor before the hole; what is still missing is logged and shown in `hpcbridgectl status`. It is no proof
@@ -17,7 +18,10 @@ from dataclasses import dataclass
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.spool import Spool
 from hpcbridge.errors import IdentityError, LedgerUnavailable, Refused
+from hpcbridge.model.market import Rental
+from hpcbridge.model.quantities import Instant
 from hpcbridge.wire.client import EventStream, LedgerClient
+from hpcbridge.wire.convert import from_message
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 logger = logging.getLogger(__name__)
@@ -47,16 +51,24 @@ class Listener:
         member: str,
         cluster: str,
         stopping: threading.Event,
+        clock: Callable[[], Instant],
+        heard: Callable[[], None] = lambda: None,
+        missed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`heard` is called when a word on a rental is in the spool, `missed` when events were held back for good."""
         self._client = client
         self._spool = spool
         self._memory = memory
         self._member = member
         self._cluster = cluster
         self._stopping = stopping
+        self._clock = clock
+        self._heard = heard
+        self._missed = missed
         self._stream: EventStream | None = None
         self._beat: Callable[[], None] = lambda: None
         self._asked_again_for = 0
+        self._rentals: list[Rental] = []
         self.hidden: HiddenEvents | None = None
         """What was held back since the process began."""
 
@@ -67,6 +79,7 @@ class Listener:
     def run(self) -> None:
         """Reads events until the stream ends, the process stops, or a hole is met for the first time: the next step asks again."""
         cursor, number = self._place()
+        self._rentals.clear()
         unsaved = 0
         try:
             with self._client.subscribe(ledger_pb2.SubscribeRequest(cursor=cursor)) as stream:
@@ -82,7 +95,7 @@ class Listener:
                         number = self._take(reply.event, number)
                         cursor = reply.event.cursor
                         unsaved += 1
-                    if unsaved >= SAVE_EVERY or reply.WhichOneof("reply") != "event":
+                    if unsaved >= SAVE_EVERY or self._rentals or reply.WhichOneof("reply") != "event":
                         self._save(cursor, number, changed=unsaved)
                         unsaved = 0
         except (IdentityError, Refused) as error:
@@ -103,8 +116,16 @@ class Listener:
         return cursor, int(number or 0)
 
     def _save(self, cursor: str, number: int, *, changed: int) -> None:
-        if changed:
-            self._spool.set_meta("events", f"{cursor} {number}".encode())
+        """A word on a rental and the place behind it are kept together: none is lost, and one that comes again changes nothing."""
+        if not changed:
+            return
+        place = f"{cursor} {number}".encode()
+        if not self._rentals:
+            self._spool.set_meta("events", place)
+            return
+        self._spool.hear_rentals(self._rentals, place=place, at=self._clock())
+        self._rentals.clear()
+        self._heard()
 
     def _asks_again(self, event: entries_pb2.Event, number: int) -> bool:
         """True at the first sight of a hole between `number`, the last own event, and this one."""
@@ -125,9 +146,12 @@ class Listener:
         if is_watch and not event.job_watch.owner:
             self._memory.watch(event.job_watch.job_id)
             logger.info("job_watched job=%s", event.job_watch.job_id)
+        elif event.WhichOneof("body") == "rental" and event.rental.cluster == self._cluster:
+            self._rentals.append(from_message(Rental, event.rental))
         return max(number, event.audience_number)
 
     def _note_hidden(self, first: int, last: int) -> None:
         before = self.hidden or HiddenEvents(count=0, first=first, last=last)
         self.hidden = HiddenEvents(count=before.count + last - first + 1, first=before.first, last=last)
         logger.error("event_hidden first=%d last=%d total=%d", first, last, self.hidden.count)
+        self._missed()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 from hpcbridge import __version__
+from hpcbridge.agent.accounts import Accounts, NoAccounts
 from hpcbridge.agent.commands import ACTING, Parts, handlers
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import Listener
@@ -41,10 +43,13 @@ from hpcbridge.identity.certificates import read_certificate, verify_issued
 from hpcbridge.identity.keys import public_bytes
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
+from hpcbridge.model.accounts import Actor
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.schedulers import SCHEDULERS
+from hpcbridge.schedulers.acting import ScriptActor
 from hpcbridge.schedulers.sources import open_source
+from hpcbridge.wire.accounts import HelperActor
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.control import ControlServer
 from hpcbridge.wire.convert import encode
@@ -57,6 +62,9 @@ COST_SECONDS = 60
 ENDED_SECONDS = 5
 HOUSEKEEPING_SECONDS = 300
 RENEWAL_SECONDS = 30
+ACCOUNTS_SECONDS = 5
+ACCOUNTS_LIMIT_SECONDS = 300
+"""How much longer than a query an acting script may take."""
 LONGEST_PAUSE_SECONDS = 60.0
 """However long something was down: ended jobs leave the scheduler's list after minutes."""
 _DAY_MS = 86_400_000
@@ -147,6 +155,7 @@ class _Daemon:
 
     def __init__(self, config: AgentConfig, identity: KeyDirectory, spool: Spool, client: LedgerClient) -> None:
         self._config = config
+        self._identity = identity
         self._spool = spool
         self._client = client
         self._started_at = _now()
@@ -182,8 +191,29 @@ class _Daemon:
             evidence=config.state_directory,
             renew_soon=self._renew_soon,
         )
+        self._accounts = Accounts(
+            _actor(config, stopping),
+            spool,
+            client.call,
+            identity,
+            cluster=cluster,
+            stopping=stopping,
+            clock=_now,
+            monotonic=time.monotonic,
+            random_bytes=secrets.token_bytes,
+            stored=self._wake_gateway,
+            published=self._memory.take_tenants,
+        )
         self._listener = Listener(
-            client, spool, self._memory, member=self._gateway.profile.submitter.member, cluster=cluster, stopping=stopping
+            client,
+            spool,
+            self._memory,
+            member=self._gateway.profile.submitter.member,
+            cluster=cluster,
+            stopping=stopping,
+            clock=_now,
+            heard=self._wake_accounts,
+            missed=self._compare_rentals,
         )
         self._monitor = Monitor(
             self._source,
@@ -246,6 +276,9 @@ class _Daemon:
         stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS, breaks_after=1_000_000)
         workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
         workers["listener"] = add("listener", self._listener.run, pace=stream, limit_seconds=180)
+        tenants = Pace(interval_seconds=ACCOUNTS_SECONDS, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
+        workers["accounts"] = add("accounts", self._accounts.run, pace=tenants, limit_seconds=limit + ACCOUNTS_LIMIT_SECONDS)
+        self._accounts.beat_with(workers["accounts"].beat)
         self._monitor.beat_with(workers["ended"].beat)
         self._gateway.beat_with(workers["gateway"].beat)
         self._listener.beat_with(workers["listener"].beat)
@@ -270,8 +303,9 @@ class _Daemon:
         )
 
     def _register(self) -> None:
-        """`[cluster]` is sent when it differs from what the ledger answered to last."""
-        content = encode(self._config.registration)
+        """`[cluster]` is sent, with the key for addresses, when it differs from what the ledger answered to last."""
+        key = self._identity.load_or_create_sealing_key().public_key().public_bytes_raw()
+        content = encode(dataclasses.replace(self._config.registration, sealing_key=key))
         if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
             return
         self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())
@@ -281,6 +315,14 @@ class _Daemon:
 
     def _wake_gateway(self) -> None:
         self._gateway.wake()
+
+    def _wake_accounts(self) -> None:
+        self._workers["accounts"].wake()
+
+    def _compare_rentals(self) -> None:
+        """An event was held back: perhaps it was one on a rental."""
+        self._accounts.reconcile_soon()
+        self._workers["accounts"].wake()
 
     def _ask_about(self) -> None:
         """The scheduler may have come back as another version."""
@@ -295,8 +337,10 @@ class _Daemon:
         self._workers["gateway"].hurry()
 
     def _hurry(self) -> None:
-        """A person asks: look at the jobs and try to send, now."""
+        """A person asks: look at the jobs, try to send and carry on with accounts, now."""
         self._workers["jobs"].hurry()
+        self._accounts.hurry()
+        self._workers["accounts"].hurry()
         self._workers["gateway"].hurry()
         self._gateway.wake()
 
@@ -311,6 +355,16 @@ class _Daemon:
         jobs = "?" if snapshot.jobs is None else str(len(snapshot.jobs))
         scheduler = {True: "answers", False: "does not answer", None: "not asked yet"}[snapshot.reachable]
         return f"{jobs} jobs; scheduler {scheduler}; ledger {'connected' if gateway.connected else 'not connected'}"
+
+
+def _actor(config: AgentConfig, stopping: threading.Event) -> Actor:
+    """Who makes tenants' accounts here."""
+    section = config.scheduler
+    if section.accounts == "none":
+        return NoAccounts()
+    if section.accounts == "helper":
+        return HelperActor(section.accounts_socket, stopping=stopping)
+    return ScriptActor(config.accounts_scripts, environment=section.environment, stopping=stopping)
 
 
 def _gap_ms(config: AgentConfig) -> int:

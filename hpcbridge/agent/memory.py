@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What leaves the site: mode and listed owners. The watch list is in the spool."""
+    """What leaves the site: mode and listed owners. Tenants and the watch list are in the spool."""
 
     mode: PublishMode
     owners: frozenset[str]
@@ -77,6 +77,7 @@ class Memory:
         self._in_doubt: set[str] = set()
         self._doubtful = True
         self._watched: frozenset[str] = frozenset()
+        self._tenants: frozenset[str] = frozenset()
 
     def observe_jobs(self, jobs: Iterable[Job], *, unreadable: Collection[str], at: Instant) -> JobComparison:
         """Compares a whole, readable report with the memory and stores what follows.
@@ -184,6 +185,19 @@ class Memory:
             self._spool.last_seen.watch(job_id)
             self._watched = self._spool.last_seen.watched()
 
+    def take_tenants(self) -> None:
+        """The tenants in the spool changed: jobs of a new one are told with the next report, also if they were seen before; those that
+        vanished meanwhile are told when their end is known.
+        """
+        with self._changing():
+            before, self._tenants = self._tenants, self._spool.tenants.published()
+            new = self._tenants - before
+            unpublished = [each for each in self._missing.values() if not each.published and each.job.owner in new]
+            found = [dataclasses.replace(each, published=True) for each in unpublished]
+            if found:
+                self._spool.store((), MemoryWrites(missing=tuple(found)), at=max(each.since_at for each in found))
+                self._missing.update((each.key, each) for each in found)
+
     def incarnations(self) -> Mapping[str, int]:
         """Incarnation of each live job that the ledger is told of."""
         with self._changing():
@@ -254,6 +268,7 @@ class Memory:
         memory = self._spool.last_seen.load_jobs()
         self._live, self._missing = dict(memory.live), dict(memory.missing)
         self._watched = self._spool.last_seen.watched()
+        self._tenants = self._spool.tenants.published()
         self._doubtful = self._spool.meta("doubtful") is not None
         self._in_doubt = set(self._spool.last_seen.unconfirmed_job_ids())
         self._loaded = True
@@ -281,10 +296,10 @@ class Memory:
         self._live.update(comparison.kept)
 
     def _is_wanted(self, job: Job) -> bool:
-        return is_wanted(job, mode=self._publication.mode, owners=self._publication.owners, watched=self._watched)
+        return is_wanted(job, mode=self._publication.mode, owners=self._publication.owners | self._tenants, watched=self._watched)
 
     def _item(self, told: Told, gone: Mapping[str, GoneJob], encoded: dict[str, bytes]) -> Item:
-        job = outgoing(told.job, mode=self._publication.mode, pseudonym_of=self._pseudonym)
+        job = outgoing(told.job, mode=self._publication.mode, tenants=self._tenants, pseudonym_of=self._pseudonym)
         unconfirmed = self._doubtful and self._is_in_doubt(job.job_id, gone)
         if unconfirmed:
             self._in_doubt.add(job.job_id)

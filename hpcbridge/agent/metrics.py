@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from hpcbridge import __version__
 from hpcbridge.agent.changes import is_range
 from hpcbridge.agent.commands import WORKER_OF, Parts
+from hpcbridge.agent.tenancies import Standing, needs_attention, standing
+from hpcbridge.agent.tenants import open_usernames
 from hpcbridge.daemon.vitals import read_process
 from hpcbridge.daemon.worker import Phase
 from hpcbridge.model.quantities import Instant
@@ -36,6 +38,7 @@ class AgentCollector(Collector):
         yield from self._workers()
         yield from self._queries()
         yield from self._scheduler()
+        yield from self._accounts()
         yield from self._spool()
         yield from self._ledger()
 
@@ -107,6 +110,15 @@ class AgentCollector(Collector):
             yield _counter("server_calls", "Calls of our account that the scheduler's server counted.", [({}, cost.total_calls)])
             busy = cost.total_busy_us / 1e6
             yield _counter("server_busy_seconds", "Time of the scheduler's server that went into calls of our account.", [({}, busy)])
+
+    def _accounts(self) -> Iterator[Metric]:
+        tenancies = self._parts.spool.tenants.all()
+        yield _gauge("tenant_accounts", "Accounts of rentals that have not ended.", [({}, len(open_usernames(tenancies)))])
+        at = self._parts.clock()
+        attention = Counter(str(standing(each)) for each in tenancies if needs_attention(each, at))
+        kinds = (Standing.WAITING, Standing.FAILED, Standing.NOT_FOLLOWED)
+        by_kind = [({"standing": str(kind).replace(" ", "_")}, attention[str(kind)]) for kind in kinds]
+        yield _gauge("tenant_accounts_attention", "Accounts whose script waits or fails, or for which the ledger is not followed.", by_kind)
 
     def _spool(self) -> Iterator[Metric]:
         figures = self._parts.spool.figures()

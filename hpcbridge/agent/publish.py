@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What leaves the site. An append-only log cannot forget, so what a mode keeps back never reaches it.
 
-`tenants`: only jobs of owners the sysadmin lists and jobs on the watch list. `pseudonyms`: all jobs, each owner under a random
-pseudonym from a table kept at the site, without job names and accounts. `full`: all jobs as they are.
+`tenants`: only jobs of those who rented, of owners the sysadmin lists, and on the watch list. `pseudonyms`: all jobs, each owner but those
+who rented under a random pseudonym from a table kept at the site, without job names and accounts. `full`: all jobs as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class PublishMode(StrEnum):
     """How much leaves the site."""
 
     TENANTS = "tenants"
-    """Listed owners and watched jobs."""
+    """Tenants, listed owners and watched jobs."""
     PSEUDONYMS = "pseudonyms"
     """All jobs, nobody's name."""
     FULL = "full"
@@ -36,9 +36,9 @@ def is_wanted(job: Job, *, mode: PublishMode, owners: Collection[str], watched: 
     return job.owner in owners or job.job_id in watched or (job.array_job_id is not None and job.array_job_id in watched)
 
 
-def outgoing(job: Job, *, mode: PublishMode, pseudonym_of: Callable[[str], str]) -> Job:
-    """The job as it may leave the site."""
-    if mode is not PublishMode.PSEUDONYMS:
+def outgoing(job: Job, *, mode: PublishMode, tenants: Collection[str] = (), pseudonym_of: Callable[[str], str]) -> Job:
+    """The job as it may leave the site. A tenant's username came from the ledger and is nobody's name; its jobs are metered by it."""
+    if mode is not PublishMode.PSEUDONYMS or job.owner in tenants:
         return job
     owner = job.owner
     if owner is not None and not _PSEUDONYM.match(owner):

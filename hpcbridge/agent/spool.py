@@ -15,14 +15,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from hpcbridge.agent.chain import Chain, drop_receipts
+from hpcbridge.agent.chain import RENTALS_LISTED, Chain, drop_receipts
 from hpcbridge.agent.lastseen import GONE_KEPT_MS, LastSeen, forget_gone, write_memory
 from hpcbridge.agent.rows import Item, MemoryWrites, SpoolFigures, WaitingItem
-from hpcbridge.agent.spool_file import Connection, SpoolFile, SpoolFull, read_meta
+from hpcbridge.agent.spool_file import Connection, SpoolFile, SpoolFull, read_meta, write_meta
+from hpcbridge.agent.tenancies import heard
+from hpcbridge.agent.tenants import Tenants, report_of
+from hpcbridge.model.market import AccountReport, Rental
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Gap, PayloadType
 from hpcbridge.wire.convert import encode
@@ -38,19 +42,31 @@ _ITEM_OVERHEAD = 5
 
 
 class Spool:
-    """Owns the file. `chain` has numbers, payloads and receipts, `last_seen` jobs and nodes. Safe to use from several threads."""
+    """Owns the file. `chain` has numbers, payloads and receipts, `last_seen` jobs and nodes, `tenants` the rentals of the cluster. Safe to
+    use from several threads.
+    """
 
-    def __init__(self, path: Path, *, cluster: str, quota_bytes: int, keep_ms: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cluster: str,
+        quota_bytes: int,
+        keep_ms: int,
+        clock: Callable[[], Instant] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         """Opens the file or makes it. ConfigError if another process has it, IntegrityError if it is damaged."""
         self.path = path
         self._cluster = cluster
         self._quota = quota_bytes
         self._keep_ms = keep_ms
+        self._clock = clock
         self._overflow_since: Instant | None = None
         self._reserve = path.with_suffix(".reserve")
         self.file = SpoolFile(path)
         self.chain = Chain(self.file)
         self.last_seen = LastSeen(self.file)
+        self.tenants = Tenants(self.file, self._tell)
         self._make_reserve()
 
     def close(self) -> None:
@@ -124,6 +140,46 @@ class Spool:
         with contextlib.suppress(SpoolFull):
             self.file.set_meta("overflow_since", str(at).encode())
 
+    def hear_rentals(self, rentals: Sequence[Rental], *, place: bytes | None = None, listed: bool = False, at: Instant) -> None:
+        """Keeps what the ledger says of rentals of this cluster, together with the listener's `place` among the events.
+
+        `listed`: these are all of them, so that from now on a rental unknown here is one that this agent did nothing for yet.
+        """
+        with self.file.transaction() as db:
+            adopt = listed and read_meta(db, RENTALS_LISTED) is None
+            for rental in rentals:
+                if rental.cluster != self._cluster:
+                    continue
+                known = self.tenants.get(rental.rental)
+                taken = self.tenants.is_taken(rental.username, by_other_than=rental.rental)
+                now = heard(known, rental, cluster=self._cluster, taken=taken, adopt=adopt, at=at)
+                if now.problem and (known is None or known.problem != now.problem):
+                    logger.error("rental_not_followed rental=%r username=%r reason=%s", rental.rental, rental.username, now.problem)
+                self.tenants.put(db, known, now)
+            if place is not None:
+                write_meta(db, "events", place)
+            if listed:
+                write_meta(db, RENTALS_LISTED, b"1")
+
+    def tell_again(self, rental: str) -> None:
+        """Puts a report that has no answer among what waits, unless it is there already."""
+        with self.file.transaction() as db:
+            known = self.tenants.get(rental)
+            if known is not None and known.report is not None and not known.reported:
+                report = report_of(known)
+                if not self.is_waiting(PayloadType.ACCOUNT, encode(report)):
+                    self._tell(db, report)
+
+    @property
+    def knows_all_rentals(self) -> bool:
+        """False until the ledger was asked for all of them, by this spool and not by one that was lost since."""
+        return self.file.meta(RENTALS_LISTED) is not None
+
+    def _tell(self, db: Connection, report: AccountReport) -> None:
+        """A report on an account has room whatever the quota says: it is small, and somebody waits for it."""
+        item = Item(payload_type=PayloadType.ACCOUNT, content=encode(report), replaces=f"account {report.rental}")
+        _insert(db, item, self._clock())
+
     def next_items(self, *, limit: int, max_bytes: int) -> tuple[PayloadType, tuple[WaitingItem, ...]] | None:
         """The items the next payload is made of: those of the type that has waited longest, in order; None if nothing waits."""
         with self.file.lock:
@@ -179,6 +235,7 @@ class Spool:
             drop_receipts(db, before=at - self._keep_ms)
             forget_gone(db, before=at - GONE_KEPT_MS)
             db.execute("DELETE FROM refused WHERE at < ?", (at - 4 * self._keep_ms,))
+        self.tenants.forget(at=at)
         self._make_reserve()
 
     def probe(self) -> None:

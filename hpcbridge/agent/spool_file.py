@@ -22,8 +22,16 @@ from hpcbridge.errors import ConfigError, HpcbridgeError, IntegrityError, Storag
 from hpcbridge.failpoints import reach
 
 Connection = sqlite3.Connection
-SCHEMA_VERSION = 2
-_SCHEMA = """
+SCHEMA_VERSION = 3
+_TENANCY = """
+CREATE TABLE tenancy(rental TEXT PRIMARY KEY, username TEXT NOT NULL, queue TEXT NOT NULL, cores INTEGER NOT NULL, gpus INTEGER NOT NULL,
+                     expires_at INTEGER NOT NULL, sealing_key BLOB NOT NULL, problem TEXT NOT NULL, account TEXT NOT NULL,
+                     adopted INTEGER NOT NULL, ended_at INTEGER, sealed_to BLOB NOT NULL, sealed BLOB NOT NULL, sealed_at INTEGER,
+                     relayed_at INTEGER, delivered_at INTEGER, report TEXT, report_text TEXT NOT NULL, reported INTEGER NOT NULL,
+                     attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, reason TEXT NOT NULL, failed_at INTEGER) WITHOUT ROWID;
+CREATE INDEX tenancy_username ON tenancy(username);
+"""
+_SCHEMA = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seen(job_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, submitted_at INTEGER, published INTEGER NOT NULL,
                   gone_at INTEGER, ended INTEGER NOT NULL, job BLOB) WITHOUT ROWID;
@@ -47,8 +55,13 @@ CREATE TABLE refused(id INTEGER PRIMARY KEY, type TEXT NOT NULL, content BLOB NO
                      entry_index INTEGER NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE pseudonym(owner TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE) WITHOUT ROWID;
 CREATE TABLE watched(job_id TEXT PRIMARY KEY) WITHOUT ROWID;
+{_TENANCY}
 """
-_TO_VERSION_2 = "ALTER TABLE missing ADD COLUMN seen_at INTEGER;ALTER TABLE missing ADD COLUMN lately INTEGER NOT NULL DEFAULT 0"
+_UPGRADES = {
+    1: "ALTER TABLE missing ADD COLUMN seen_at INTEGER;ALTER TABLE missing ADD COLUMN lately INTEGER NOT NULL DEFAULT 0",
+    2: _TENANCY,
+}
+"""Statements that lead from each earlier version to the next."""
 _DAMAGED = "move spool.db away and start again: the daemon then opens a new epoch and asks the ledger for open jobs"
 
 
@@ -151,7 +164,8 @@ class SpoolFile:
                 raise IntegrityError(f"{self.path}: integrity check failed: {verdict[:200]}", hint=_DAMAGED)
             if version < SCHEMA_VERSION:
                 with self.transaction() as db:
-                    for statement in (_TO_VERSION_2 if version else _SCHEMA).split(";"):
+                    steps = [_UPGRADES[each] for each in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
+                    for statement in ";".join(steps).split(";"):
                         db.execute(statement)
                     if version == 0:
                         write_meta(db, "doubtful", b"1")  # until the ledger says that it never heard of us

@@ -26,6 +26,9 @@ SCRIPTS_DIRECTORY = Path("/usr/share/hpcbridge/scheduler_scripts")
 class SchedulerSection:
     """Which scheduler, where its scripts are, and what they may see of the environment. ``owners`` are those whose processes count as jobs
     where this machine itself is the cluster (``local``); ``pyslurm`` says whether Slurm is asked through it where that works.
+
+    ``accounts`` says who makes tenants' accounts: the privileged ``helper`` behind ``accounts_socket``, the daemon itself (``direct``) with
+    the scripts in ``accounts_scripts`` (those of the scheduler if that is not given), or nobody (``none``).
     """
 
     name: str
@@ -35,6 +38,9 @@ class SchedulerSection:
     max_report_bytes: int = 256 * 1024 * 1024
     owners: tuple[str, ...] = ()
     pyslurm: Literal["auto", "yes", "no"] = "auto"
+    accounts: Literal["helper", "direct", "none"] = "helper"
+    accounts_socket: Path = Path("/run/hpcbridge-accounts/accounts.sock")
+    accounts_scripts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,11 @@ class AgentConfig:
     def spool_path(self) -> Path:
         """The spool's database file."""
         return self.state_directory / "spool.db"
+
+    @property
+    def accounts_scripts(self) -> Path:
+        """The folder of the acting scripts where the daemon runs them itself."""
+        return self.scheduler.accounts_scripts or self.scheduler.scripts / self.scheduler.name
 
     @property
     def registration(self) -> Registration:

@@ -28,6 +28,17 @@ _ASKED_WHEN_NEEDED = ("ended", "ended_fallback")
 """Queries that are asked only when a job has vanished."""
 _NEED_THE_LEDGER = ("gateway", "listener", "renewal")
 """Workers that cannot do their work without a connection: said once, not once for each."""
+_ACCOUNTS_SHOWN = 5
+_MEND = "it is tried again and again; mend what the reason names, then: hpcbridgectl spool flush"
+_ACCOUNT_STEPS = {
+    "create": ("is not made yet", _MEND),
+    "check": ("could not be looked for after the spool was lost", _MEND),
+    "renew": ("has no other passcode yet", _MEND),
+    "relay": ("is made, but its passcode is not at the ledger yet", _MEND),
+    "close": ("is still open although its rental has ended", _MEND),
+}
+_NOT_MADE = ("could not be made", "its rental ends and the user pays nothing; mend what the reason names before the next tenant comes")
+_NOT_SENT = ("is ready, but its passcode could not be sent to its user", "the user can fetch it all the same; mend passcode_deliver")
 _QUERY_COLUMNS = (
     Column(title="QUERY"),
     Column(title="LAST REPORT"),
@@ -79,6 +90,7 @@ def findings(facts: Json, at: Instant) -> Iterator[Finding]:
                 what=f"worker {worker['name']} is not healthy: {worker.get('last_error') or 'it does not answer'}",
                 todo="journalctl -u hpcbridged tells more; a restart does no harm: systemctl restart hpcbridged",
             )
+    yield from _account_findings(facts.get("accounts") or {}, at)
     yield from _spool_findings(facts["spool"], at)
 
 
@@ -107,6 +119,7 @@ def _daemon_status(context: Context, *, verbose: bool) -> None:
             ("ledger", f"{connected}{epoch}"),
             ("last receipt", ago(_instant(ledger.get("last_receipt_at")), at)),
             ("certificate", f"until {moment(expires_at)} UTC" if expires_at else None),
+            ("tenants", _tenants(facts.get("accounts") or {})),
             ("spool", f"{waits}, {size(spool['bytes'])} of {size(spool['quota_bytes'])}"),
         ]
     )
@@ -213,6 +226,34 @@ def _scheduler_findings(scheduler: Json, at: Instant) -> Iterator[Finding]:
             )
         elif last_at is not None and at - last_at > _OLD_REPORT_MS and query["name"] not in _ASKED_WHEN_NEEDED:
             yield Finding(what=f"query {query['name']} gave its last report {ago(last_at, at)}", todo="journalctl -u hpcbridged")
+
+
+def _tenants(accounts: Json) -> str | None:
+    """Accounts of tenants in one line; nothing where there never were any."""
+    count, attention = accounts.get("open", 0), len(accounts.get("attention", ()))
+    if not count and not attention:
+        return None
+    return f"{count} accounts open" + (f", {attention} to look at" if attention else "")
+
+
+def _account_findings(accounts: Json, at: Instant) -> Iterator[Finding]:
+    """Accounts of tenants that wait or failed; `_ACCOUNTS_SHOWN` of them, and how many more."""
+    attention = accounts.get("attention", ())
+    for each in attention[:_ACCOUNTS_SHOWN]:
+        who = f"{each['username']} (rental {each['rental']})"
+        if each["standing"] == "not followed":
+            yield Finding(
+                what=f"the ledger's word on account {who} is not followed: {each['reason']}",
+                todo="no account was touched; tell the ledger's admins",
+            )
+            continue
+        next_at = _instant(each.get("next_at"))
+        again = f"; tried {each['attempts']} times, next {ago(next_at, at)}" if next_at else ""
+        doing, todo = _ACCOUNT_STEPS.get(each.get("step") or "", _NOT_MADE if each.get("report") == "FAILED" else _NOT_SENT)
+        yield Finding(what=f"account {who} {doing}: {each['reason'] or 'no reason given'}{again}", todo=todo)
+    if len(attention) > _ACCOUNTS_SHOWN:
+        more = len(attention) - _ACCOUNTS_SHOWN
+        yield Finding(what=f"{more} more accounts of tenants wait or failed", todo="hpcbridgectl -o json status lists them all")
 
 
 def _spool_findings(spool: Json, at: Instant) -> Iterator[Finding]:

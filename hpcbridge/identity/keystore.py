@@ -84,6 +84,10 @@ class KeyDirectory:
         save_private_key(self.path / "sealing-key.pem", key)
         return key
 
+    def load_or_create_sealing_key(self) -> x25519.X25519PrivateKey:
+        """The key to which secrets for this installation are sealed, made at the first call."""
+        return self.load_sealing_key() if (self.path / "sealing-key.pem").exists() else self.create_sealing_key()
+
     def load_sealing_key(self) -> x25519.X25519PrivateKey:
         """The key that opens what was sealed to this installation."""
         path = self.path / "sealing-key.pem"

@@ -13,7 +13,7 @@ from hpcbridge.agent.listener import HiddenEvents, Listener
 from hpcbridge.model.transactions import JobWatch
 from hpcbridge.wire.client import EventStream
 from hpcbridge.wire.generated import ledger_pb2
-from tests.agent.conftest import Agent
+from tests.agent.conftest import Agent, now
 from tests.ledger_simulator import ADMIN, LedgerSimulator
 
 
@@ -41,7 +41,9 @@ def watch(ledger: LedgerSimulator, agent: Agent, *job_ids: str) -> None:
 def listen(agent: Agent, until: Callable[[], bool]) -> Listener:
     """Runs a listener as its worker would until the condition holds."""
     stopping = threading.Event()
-    listener = Listener(agent.client, agent.spool, agent.memory, member=agent.cluster, cluster=agent.cluster, stopping=stopping)
+    listener = Listener(
+        agent.client, agent.spool, agent.memory, member=agent.cluster, cluster=agent.cluster, stopping=stopping, clock=now
+    )
 
     def run() -> None:
         while not stopping.is_set():
@@ -100,7 +102,7 @@ def test_control_without_the_numbers_a_hidden_event_is_never_missed(
 
 
 def test_holes_add_up(agent: Agent) -> None:
-    listener = Listener(agent.client, agent.spool, agent.memory, member="m", cluster="c", stopping=threading.Event())
+    listener = Listener(agent.client, agent.spool, agent.memory, member="m", cluster="c", stopping=threading.Event(), clock=now)
     listener._note_hidden(5, 7)
     listener._note_hidden(10, 10)
     assert listener.hidden == HiddenEvents(count=4, first=5, last=10)

@@ -107,7 +107,7 @@ def _noting(retries: list[str]) -> Callable[..., None]:
 def test_a_watched_job_is_published_and_the_cursor_is_kept(ledger: LedgerSimulator, agent: Agent) -> None:
     stopping = threading.Event()
     listener = Listener(
-        agent.client, agent.spool, agent.memory, member=agent.cluster, cluster=agent.cluster, stopping=stopping
+        agent.client, agent.spool, agent.memory, member=agent.cluster, cluster=agent.cluster, stopping=stopping, clock=now
     )
     thread = threading.Thread(target=listener.run)
     thread.start()

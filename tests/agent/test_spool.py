@@ -237,9 +237,23 @@ def test_a_spool_of_the_version_before_is_taken_over(new_spool: Callable[..., Sp
     spool.close()
     _execute(path, "ALTER TABLE missing DROP COLUMN seen_at")
     _execute(path, "ALTER TABLE missing DROP COLUMN lately")
+    _execute(path, "DROP TABLE tenancy")
     _execute(path, "PRAGMA user_version = 1")
     loaded = new_spool().last_seen.load_jobs().missing[missing.key]
     assert loaded == dataclasses.replace(missing, seen_at=None, lately=False)
+
+
+def test_a_spool_that_knew_no_tenancies_gets_a_place_for_them(new_spool: Callable[..., Spool]) -> None:
+    spool = new_spool()
+    spool.last_seen.watch("7")
+    path = spool.path
+    spool.close()
+    _execute(path, "DROP TABLE tenancy")
+    _execute(path, "PRAGMA user_version = 2")
+    taken_over = new_spool()
+    assert taken_over.tenants.all() == ()
+    assert taken_over.last_seen.watched() == {"7"}
+    assert not taken_over.knows_all_rentals
 
 
 def test_a_newer_version_and_damage_are_refused(new_spool: Callable[..., Spool]) -> None:
