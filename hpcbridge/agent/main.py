@@ -31,7 +31,7 @@ from hpcbridge.agent.renewal import Renewal
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.vanished import Patience
-from hpcbridge.config import AGENT_CONFIG, AgentConfig, load_agent_config
+from hpcbridge.config import AGENT_CONFIG, AgentConfig, changed_keys, load_agent_config
 from hpcbridge.daemon.exposition import MetricsServer
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_agent_config(options.config)
         _start_logging(config)
-        return _run(config)
+        return _run(config, options.config)
     except HpcbridgeError as error:
         hint = f" ({error.hint})" if error.hint else ""
         sys.stderr.write(f"hpcbridged: {error}{hint}\n")
@@ -96,7 +96,7 @@ def _start_logging(config: AgentConfig) -> None:
     logging.basicConfig(level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
 
 
-def _run(config: AgentConfig) -> int:
+def _run(config: AgentConfig, path: Path) -> int:
     forbid_core_dumps()
     check_libraries()
     identity, profile = _identity(config)
@@ -106,7 +106,7 @@ def _run(config: AgentConfig) -> int:
         LedgerClient(_endpoints(config, profile), identity) as client,
     ):
         _check_belongs(spool, profile, config)
-        return _Daemon(config, identity, spool, client).run()
+        return _Daemon(config, identity, spool, client, path=path).run()
 
 
 def _identity(config: AgentConfig) -> tuple[KeyDirectory, Profile]:
@@ -153,8 +153,9 @@ def _check_belongs(spool: Spool, profile: Profile, config: AgentConfig) -> None:
 class _Daemon:
     """All parts of one running agent."""
 
-    def __init__(self, config: AgentConfig, identity: KeyDirectory, spool: Spool, client: LedgerClient) -> None:
+    def __init__(self, config: AgentConfig, identity: KeyDirectory, spool: Spool, client: LedgerClient, *, path: Path) -> None:
         self._config = config
+        self._path = path
         self._identity = identity
         self._spool = spool
         self._client = client
@@ -168,6 +169,7 @@ class _Daemon:
             notifier=Notifier(os.environ),
             check=spool.probe,
             status=self._status_line,
+            reload=self._reload,
         )
         stopping = self._supervisor.stopping
         cluster = config.cluster.name
@@ -309,6 +311,25 @@ class _Daemon:
         if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
             return
         self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())
+
+    def _reload(self) -> None:
+        """Takes over what can change while it runs: [cluster], [log], and the intervals that no judgement hangs on."""
+        new, old = load_agent_config(self._path), self._config
+        self._config = dataclasses.replace(
+            old,
+            cluster=dataclasses.replace(new.cluster, name=old.cluster.name),
+            intervals=dataclasses.replace(new.intervals, jobs=old.intervals.jobs),
+            log=new.log,
+        )
+        logging.getLogger().setLevel(new.log.level.upper())
+        intervals = new.intervals
+        for name in ("nodes", "queues", "vitals"):
+            self._workers[name].act_every(getattr(intervals, name))
+        self._workers["samples"].act_every(intervals.cluster_state)
+        self._register()
+        logger.info("reloaded changed=%s", ",".join(changed_keys(old, self._config)) or "nothing")
+        if waiting := changed_keys(self._config, new):
+            logger.warning("reload_needs_restart keys=%s", ",".join(waiting))
 
     def _keep_house(self) -> None:
         self._spool.trim(at=_now())

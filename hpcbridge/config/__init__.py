@@ -33,6 +33,7 @@ from hpcbridge.config.ledger import (
     load_ledger_config,
 )
 from hpcbridge.config.log import LogLevel, LogSection
+from hpcbridge.config.reloading import changed_keys
 
 __all__ = [
     "AGENT_CONFIG",
@@ -60,6 +61,7 @@ __all__ = [
     "SchedulerSection",
     "SpoolSection",
     "StoreSection",
+    "changed_keys",
     "is_loopback",
     "load_agent_config",
     "load_ledger_config",

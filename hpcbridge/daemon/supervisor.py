@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from hpcbridge.daemon.pacing import Pace
-from hpcbridge.daemon.signals import StopSignals
+from hpcbridge.daemon.signals import RELOAD_SIGNAL, StopSignals
 from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.worker import Worker, WorkerStatus
 from hpcbridge.errors import HpcbridgeError
@@ -37,16 +37,20 @@ class Supervisor:
         notifier: Notifier,
         check: Callable[[], None] = lambda: None,
         status: Callable[[], str] = lambda: "",
+        reload: Callable[[], None] | None = None,
         stop_seconds: float = 20.0,
         tick_seconds: float = 1.0,
     ) -> None:
-        """`clock` is monotonic. `check` raises if the process should not be thought alive; `status` is one line for systemctl."""
+        """`clock` is monotonic. `check` raises if the process should not be thought alive; `status` is one line for systemctl; `reload`
+        reads the configuration again, at SIGHUP, and raises what is wrong with it.
+        """
         self.stopping = threading.Event()
         self._clock = clock
         self._jitter = jitter
         self._notifier = notifier
         self._check = check
         self._status = status
+        self._reload = reload
         self._stop_seconds = stop_seconds
         self._tick_seconds = tick_seconds
         self._workers: list[Worker] = []
@@ -84,7 +88,7 @@ class Supervisor:
 
     def run(self, *, handle_signals: bool = True) -> int:
         """Runs until stopped; the exit status for the process. With `handle_signals` it must be called in the main thread."""
-        with StopSignals(handle=handle_signals) as signals:
+        with StopSignals(handle=handle_signals, reload=self._reload is not None) as signals:
             self._signals = signals
             for worker in self._workers:
                 worker.start()
@@ -93,7 +97,9 @@ class Supervisor:
             while not self.stopping.is_set():
                 self._look_after(self._clock())
                 received = signals.wait(self._tick_seconds)
-                if received is not None:
+                if received == RELOAD_SIGNAL:
+                    self._load_again()
+                elif received is not None:
                     logger.info("stop_requested signal=%s", received.name)
                     self.request_stop()
             return self._shut_down()
@@ -129,6 +135,15 @@ class Supervisor:
             error.hint,
         )
         self.request_stop(error)
+
+    def _load_again(self) -> None:
+        self._notifier.reloading()
+        try:
+            if self._reload is not None:
+                self._reload()
+        except HpcbridgeError as error:
+            logger.error("reload_refused nothing_changed message=%r hint=%r", str(error)[:500], error.hint)  # noqa: TRY400 - a typing error
+        self._notifier.ready()
 
     def _look_after(self, now: float) -> None:
         self._restart_dead()

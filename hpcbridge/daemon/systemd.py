@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import socket
+import time
 from collections.abc import Mapping
 from types import ModuleType
 
@@ -38,6 +39,10 @@ class Notifier:
     def ready(self) -> None:
         """The daemon has started; with Type=notify, units after it may start."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """The daemon reads its configuration again; `ready` says when it has. The time is what Type=notify-reload asks for."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""

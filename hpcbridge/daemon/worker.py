@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hpcbridge.daemon.pacing import Pace
@@ -131,6 +131,11 @@ class Worker:
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
+
+    def act_every(self, seconds: float) -> None:
+        """Another interval, from now on."""
+        self._pace = replace(self._pace, interval_seconds=seconds)
+        self.wake()
 
     def beat(self) -> None:
         """Sign of life; a step that lasts calls it at least every `limit_seconds`."""

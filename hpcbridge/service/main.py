@@ -17,8 +17,8 @@ from typing import NoReturn
 import click
 
 from hpcbridge import __version__
-from hpcbridge.config import LEDGER_CONFIG, LedgerConfig, StoreSection, load_ledger_config
-from hpcbridge.daemon.signals import StopSignals
+from hpcbridge.config import LEDGER_CONFIG, LedgerConfig, StoreSection, changed_keys, load_ledger_config
+from hpcbridge.daemon.signals import RELOAD_SIGNAL, StopSignals
 from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.vitals import forbid_core_dumps
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError
@@ -68,20 +68,24 @@ def init(config_of: Callable[[], LedgerConfig], origin: str, admin: str, paramet
 @cli.command()
 @click.pass_obj
 def run(config_of: Callable[[], LedgerConfig]) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM; at SIGHUP read [log] again."""
     config = config_of()
     logging.basicConfig(stream=sys.stderr, level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s")
     notifier = Notifier(os.environ)
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(50_000, 20, 50)  # a group makes tens of thousands of objects and no cycles
     service = LedgerService(config)
-    with StopSignals() as signals:
+    with StopSignals(reload=True) as signals:
         service.on_end = signals.poke
         service.start()
         _say("serving on {} and, for enrolment, {}".format(*service.addresses))
         notifier.ready()
         pause = min(STATUS_SECONDS, (notifier.watchdog_seconds or 2 * STATUS_SECONDS) / 2)
-        while not service.wait(0) and signals.wait(pause) is None:
+        while not service.wait(0) and (received := signals.wait(pause)) in (None, RELOAD_SIGNAL):
+            if received == RELOAD_SIGNAL:
+                notifier.reloading()
+                config = _reloaded(config, config_of)
+                notifier.ready()
             notifier.status(service.status_line())
             notifier.watchdog()
         notifier.stopping()
@@ -137,6 +141,21 @@ def _load(path: Path | None, directory: Path | None) -> LedgerConfig:
     known = path or (LEDGER_CONFIG if LEDGER_CONFIG.exists() else None)
     config = LedgerConfig() if known is None else load_ledger_config(known)
     return config if directory is None else replace(config, store=StoreSection(directory=directory))
+
+
+def _reloaded(config: LedgerConfig, config_of: Callable[[], LedgerConfig]) -> LedgerConfig:
+    """Takes over what can change while it serves; what is wrong with the file changes nothing."""
+    try:
+        new = config_of()
+    except ConfigError as error:
+        logger.error("reload_refused nothing_changed message=%r hint=%r", str(error)[:500], error.hint)  # noqa: TRY400 - a typing error
+        return config
+    logging.getLogger().setLevel(new.log.level.upper())
+    kept = replace(config, log=new.log)
+    logger.info("reloaded changed=%s", ",".join(changed_keys(config, kept)) or "nothing")
+    if waiting := changed_keys(kept, new):
+        logger.warning("reload_needs_restart keys=%s", ",".join(waiting))
+    return kept
 
 
 def _parameter(text: str) -> tuple[str, int]:
