@@ -272,7 +272,7 @@ def check_query(caller: Caller, query: Query) -> Share:
     """As `share_of`; Refused(NOT_PERMITTED) if that is nothing."""
     share = share_of(caller, query)
     if share is Share.NOTHING:
-        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not ask {query}")
+        raise Refused(EntryOutcome.NOT_PERMITTED, f"role {caller.role} may not ask {query} (rule: Table 1)")
     return share
 
 

@@ -74,6 +74,7 @@ def status(context: Context) -> None:
             ("checkpoint", "signed by the pinned log key, continues what was seen before"),
             ("root", checkpoint.root.hex()),
             ("connected", f"{reply.streams} streams, {reply.subscribers} subscribers"),
+            *(("refused", f"{each.value} × {each.name.replace(':', ' ')}") for each in reply.refusals),
         ]
     )
 

@@ -22,6 +22,7 @@ from hpcbridge.model.entries import Rejected, RejectionCode, Retry, RetryCode
 from hpcbridge.model.market import ContractActivation
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Envelope, PayloadType
+from hpcbridge.service.refusals import Refusals
 from hpcbridge.service.standings import Standing, Standings
 from hpcbridge.wire.convert import decode
 from hpcbridge.wire.generated import transactions_pb2
@@ -65,15 +66,22 @@ class VerifiedSignatures:
 class Admission:
     """Checks envelopes. Safe to use from any thread."""
 
-    def __init__(self, origin: str, standings: Standings, signatures: VerifiedSignatures, *, now: Callable[[], Instant]) -> None:
+    def __init__(
+        self, origin: str, standings: Standings, signatures: VerifiedSignatures, *, now: Callable[[], Instant], refusals: Refusals
+    ) -> None:
         self._origin = origin
         self._standings = standings
         self._signatures = signatures
         self._now = now
+        self._refusals = refusals
 
     def check_all(self, envelopes: Sequence[bytes]) -> list[Checked]:
-        """Checks each; the order stays."""
-        return [self.check(envelope) for envelope in envelopes]
+        """Checks each, and counts those that are refused; the order stays."""
+        found = [self.check(envelope) for envelope in envelopes]
+        for each in found:
+            if each.refusal is not None:
+                self._refusals.count_envelope(each.refusal)
+        return found
 
     def check(self, envelope: bytes) -> Checked:
         """Size, header, key, signature, origin."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,13 +24,14 @@ from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.records import Group, Number, StoredEntry
 from hpcbridge.ledger.store import Store
 from hpcbridge.ledger.tiles import Tree
-from hpcbridge.model.entries import Duplicate, EntryOutcome, NoEntry, Rejected, RejectionCode
+from hpcbridge.model.entries import Duplicate, NoEntry, Rejected, RejectionCode, Retry
 from hpcbridge.model.identities import Role
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Envelope, PayloadType
 from hpcbridge.service.batches import verify_batch
 from hpcbridge.service.proposals import Judged, Placed, Proposal, Verdict
 from hpcbridge.service.readers import ReadState
+from hpcbridge.service.refusals import Refusals
 from hpcbridge.service.signer import StoredGroup
 from hpcbridge.wire.convert import decode
 
@@ -78,6 +78,7 @@ class Applier:
         last_at: Instant,
         verify: Callable[[Envelope, bytes], None],
         surroundings: Surroundings,
+        refusals: Refusals,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -90,7 +91,7 @@ class Applier:
         self.last_at = last_at
         self.faults = 0
         """Envelopes refused only because of a mistake of ours; the status line tells of them."""
-        self._refusals: Counter[str] = Counter()
+        self._refusals = refusals
 
     def run(self) -> None:
         """Folds and stores until the engine is closed and everything ordered is stored."""
@@ -106,10 +107,6 @@ class Applier:
     def reasons(self, index: int) -> tuple[str, ...]:
         """Why items of a late entry were refused; empty if that is not remembered any more."""
         return self._reasons.of(index)
-
-    def refusals(self) -> tuple[tuple[str, int], ...]:
-        """Items refused since the start by type and code, as `RENTAL:NO_CREDIT`, by name. Safe to ask from any thread."""
-        return tuple(sorted(self._refusals.copy().items()))
 
     def _apply(self, position: int, batch: Batch) -> None:
         proposals = self._around.take(batch)
@@ -146,6 +143,8 @@ class Applier:
             elif isinstance(result, Duplicate):
                 verdicts.append(Placed(result.index, None, self._reasons.of(result.index)))
             else:
+                if isinstance(result, Retry | Rejected):
+                    self._refusals.count_envelope(result)
                 verdicts.append(result)
         return applied, verdicts
 
@@ -170,8 +169,7 @@ class Applier:
     def _count_refusals(self, applied: Applied) -> None:
         if applied.reasons:
             kind = _TYPE_NAMES.get(decode(Envelope, applied.entry.envelope).payload_type, "UNKNOWN")
-            refused = (outcome for outcome in applied.entry.outcomes if outcome is not EntryOutcome.ACCEPTED)
-            self._refusals.update(f"{kind}:{outcome}" for outcome in refused)
+            self._refusals.count(kind, applied.entry.outcomes, applied.reasons)
 
     def _group(self, applied: Sequence[Applied], position: int) -> Group:
         entries = tuple(StoredEntry(index=each.entry.index, leaf=each.leaf, number=_number(each), events=each.events) for each in applied)

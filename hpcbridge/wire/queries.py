@@ -93,7 +93,7 @@ class LedgerEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerStatus:
-    """How the service is. `last_tick_at` None: none yet. `refusals` counts refused items since it started, by `TYPE:CODE`."""
+    """How the service is. `last_tick_at` None: none yet. `refusals` counts what it refused since it started, by `TYPE:CODE:RULE`."""
 
     origin: str
     version: str
