@@ -25,6 +25,7 @@ from hpcbridge.errors import BadData, HpcbridgeError, IdentityError, IntegrityEr
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
 from hpcbridge.model.quantities import Instant
+from hpcbridge.model.transactions import PayloadType
 from hpcbridge.wire.client import LedgerClient, SubmitStream
 from hpcbridge.wire.generated import ledger_pb2
 
@@ -40,6 +41,8 @@ class GatewayStatus:
     last_receipt_at: Instant | None = None
     last_error: str | None = None
     waits_for_approval: bool = False
+    payload_types: frozenset[str] | None = None
+    """What the ledger takes, as it said last; None before its first word."""
 
 
 class Gateway:
@@ -82,6 +85,11 @@ class Gateway:
     def profile(self) -> Profile:
         """Who this installation is."""
         return self._profile
+
+    def takes(self, payload_type: PayloadType) -> bool:
+        """Whether the ledger, as far as it said so, takes what came with the contract that brought this type."""
+        known = self.status.payload_types
+        return known is None or payload_type.value in known
 
     def wake(self) -> None:
         """Something new waits to be sent, or the process stops; from any thread."""

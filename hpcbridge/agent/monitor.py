@@ -65,9 +65,13 @@ class Monitor:
         read_frontend: Callable[[], Frontend],
         stored: Callable[[], None],
         came_back: Callable[[], None] = lambda: None,
+        takes_hardware: Callable[[], bool] = lambda: True,
         user_id: Callable[[], int] = os.geteuid,
     ) -> None:
-        """`stored` is called when a sample waits to be sent, `came_back` when the scheduler answers again; `user_id` is who asks."""
+        """`stored` is called when a sample waits to be sent, `came_back` when the scheduler answers again; `user_id` is who asks.
+
+        `takes_hardware` says whether the ledger reads what a sample tells of the hardware of queues.
+        """
         self._source = source
         self._scheduler = scheduler
         self._memory = memory
@@ -80,6 +84,7 @@ class Monitor:
         self._read_frontend = read_frontend
         self._stored = stored
         self._came_back = came_back
+        self._takes_hardware = takes_hardware
         self._user_id = user_id
         self._asked_seconds: dict[str, float] = {}
         self._reading = threading.Lock()
@@ -180,7 +185,13 @@ class Monitor:
         """Puts a sample of the cluster into the spool; an unsent one before it is replaced."""
         if self._observations.snapshot.reachable is None:
             return
-        state = cluster_state(self._observations.snapshot, cluster=self._cluster, scheduler=self._scheduler_name, at=self._clock())
+        state = cluster_state(
+            self._observations.snapshot,
+            cluster=self._cluster,
+            scheduler=self._scheduler_name,
+            at=self._clock(),
+            with_hardware=self._takes_hardware(),
+        )
         item = Item(payload_type=PayloadType.CLUSTER_STATE, content=encode(state), replaces=_SAMPLE, sample=True)
         with self._kept("samples"):
             self._spool.store((item,), at=state.observed_at)

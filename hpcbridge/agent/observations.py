@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hpcbridge.agent.hardware import hardware_of
 from hpcbridge.model.clusters import ClusterState, Frontend, Queue, SchedulerInfo, utilization_of
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.nodes import Availability, Node
@@ -202,8 +203,11 @@ class Observations:
         )
 
 
-def cluster_state(snapshot: Snapshot, *, cluster: str, scheduler: str, at: Instant) -> ClusterState:
-    """The sample that is sent to the ledger: the last known figures, and whether the scheduler answers."""
+def cluster_state(snapshot: Snapshot, *, cluster: str, scheduler: str, at: Instant, with_hardware: bool = True) -> ClusterState:
+    """The sample that is sent to the ledger: the last known figures, and whether the scheduler answers.
+
+    `with_hardware` False for a ledger whose contract does not know that part yet.
+    """
     nodes = snapshot.nodes
     total = _sum([node.cores_total for node in nodes]) if nodes is not None else None
     used = _sum([node.cores_used for node in nodes]) if nodes is not None else None
@@ -222,6 +226,7 @@ def cluster_state(snapshot: Snapshot, *, cluster: str, scheduler: str, at: Insta
             reachable=snapshot.reachable is True,
         ),
         frontend=snapshot.frontend,
+        hardware=hardware_of(snapshot.queues or (), nodes or ()) if with_hardware else (),
     )
 
 

@@ -162,6 +162,7 @@ class Session:
         self._trust.advance(reply.checkpoint.note, proof=tuple(reply.consistency_proof))
         self._desk.spool.chain.set_checkpoint(self._trust.note)
         self._window = max(1, min(WINDOW, reply.window))
+        self._desk.note(payload_types=frozenset(reply.payload_types))
         mine = self._desk.spool.chain.numbers()
         ledger = LedgerNumbers(
             epoch=reply.epoch,

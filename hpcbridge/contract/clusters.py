@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 from hpcbridge.contract.access import stored_cluster
-from hpcbridge.contract.queueoffers import compare_queues, note_offer, queues_fault, rates_fault
+from hpcbridge.contract.queueoffers import compare_queues, hardware_fault, note_offer, queues_fault, rates_fault
 from hpcbridge.contract.records import GapRecord, StoredCluster, decode_word, encode_stored, encode_word
 from hpcbridge.contract.sealingkeys import SEALING_KEY_BYTES, is_sealing_key
 from hpcbridge.contract.seed import stir
@@ -40,7 +40,7 @@ _ACTIVE = frozenset({Vetting.PENDING, Vetting.APPROVED})
 
 def register(draft: Draft, caller: Caller, body: Registration, at: Instant) -> None:
     """Registers a cluster (which then waits for an admin) or updates it (which changes nothing about that)."""
-    _check(_registration_fault(body))
+    _check(_registration_fault(body, lowest_rate=1 if has_market(draft) else 0))
     cluster = stored_cluster(draft, body.cluster)
     if cluster is None:
         _check_new(draft, caller, body.cluster)
@@ -152,7 +152,7 @@ def _check(fault: str) -> None:
         raise Refused(EntryOutcome.MALFORMED, fault)
 
 
-def _registration_fault(body: Registration) -> str:
+def _registration_fault(body: Registration, *, lowest_rate: int) -> str:
     try:
         check_name("cluster", body.cluster)
     except ValueError as error:
@@ -172,7 +172,7 @@ def _registration_fault(body: Registration) -> str:
             return f"program {name[:64]!r} {version[:64]!r}: names have 1 to 64 characters, versions at most 64"
     if body.sealing_key and not is_sealing_key(body.sealing_key):
         return f"sealing_key: {SEALING_KEY_BYTES} bytes of an X25519 key, or none"
-    return rates_fault(body.rates) or queues_fault(body.queues)
+    return rates_fault(body.rates, lowest=lowest_rate) or queues_fault(body.queues)
 
 
 def _sample_fault(body: ClusterState) -> str:
@@ -192,7 +192,7 @@ def _sample_fault(body: ClusterState) -> str:
         return "scheduler: name of 1 to 64 characters, version of at most 64"
     if frontend is not None and not (_counts(frontend.load_hundredths) and _within(frontend.memory_used_bytes, MAX_BYTES)):
         return "frontend: a figure is out of range"
-    return ""
+    return hardware_fault(body)
 
 
 def _queue_is_sound(queue: Queue) -> bool:

@@ -9,27 +9,35 @@ change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 
 from hpcbridge.contract.records import RegisteredQueues, decode_word, encode_word
 from hpcbridge.contract.state import Draft, StateView
 from hpcbridge.contract.versions import has_market
-from hpcbridge.model.clusters import ClusterState, Queue, QueueOffer, Rates, Registration
+from hpcbridge.model.clusters import ClusterState, Queue, QueueHardware, QueueOffer, Rates, Registration
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import MAX_BYTES
 from hpcbridge.model.market import DriftField, QueueDrift, QueueDrifts
+from hpcbridge.model.printable import lower_ascii
 
 MAX_RATE = 1 << 53
 MAX_QUEUES = 256
 MAX_QUEUE_TEXT = 64
+MAX_KINDS = 16
 MAX_FIGURE = 1 << 31
 """Above every number of cores or GPUs of one job, and every walltime in seconds; with MAX_RATE still far within an amount of money."""
+_GPU_TYPE = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?\Z")
 
 
-def rates_fault(rates: Rates | None) -> str:
-    """What is wrong with rates; empty if nothing. A price of zero is a price."""
-    if rates is not None and not (0 <= rates.cpu_core_per_hour <= MAX_RATE and 0 <= rates.gpu_core_per_hour <= MAX_RATE):
+def rates_fault(rates: Rates | None, *, lowest: int = 1) -> str:
+    """What is wrong with rates; empty if nothing. `lowest` 0 is for a contract of the time before the market, which took any."""
+    if rates is None:
+        return ""
+    if not (0 <= rates.cpu_core_per_hour <= MAX_RATE and 0 <= rates.gpu_core_per_hour <= MAX_RATE):
         return "rates are out of range"
+    if rates.cpu_core_per_hour < lowest:
+        return "a rate of 0 for a core and hour is no price: ask at least 1 micro-unit, or leave the rates out and nothing is offered"
     return ""
 
 
@@ -78,7 +86,7 @@ def compare_queues(draft: Draft, provider: str, state: ClusterState) -> None:
     offered = registered_queues(draft, state.cluster)
     if not offered:
         return
-    found = QueueDrifts(cluster=state.cluster, drifts=drifts_of(offered, {queue.name: queue for queue in state.queues}))
+    found = QueueDrifts(cluster=state.cluster, drifts=drifts_of(offered, state))
     key = f"drift/{state.cluster}"
     encoded, before = encode_word(found) if found.drifts else None, draft.get(key)
     if encoded == before:
@@ -90,27 +98,54 @@ def compare_queues(draft: Draft, provider: str, state: ClusterState) -> None:
     draft.tell(EventType.QUEUES_DRIFTED, provider, subject=state.cluster, body=encode_word(found))
 
 
-def drifts_of(offered: tuple[QueueOffer, ...], observed: Mapping[str, Queue]) -> tuple[QueueDrift, ...]:
+def drifts_of(offered: tuple[QueueOffer, ...], state: ClusterState) -> tuple[QueueDrift, ...]:
     """In what queues are offered with more than is observed. What is not observed is not known to be less."""
+    observed = {queue.name: queue for queue in state.queues}
+    hardware = {known.queue: known for known in state.hardware}
     drifts: list[QueueDrift] = []
     for offer in offered:
         queue = observed.get(offer.name)
         if queue is None:
             drifts.append(QueueDrift(queue=offer.name, field=DriftField.QUEUE, registered=None, observed=None))
         else:
-            drifts.extend(_drifts(offer, queue))
+            drifts.extend(_drifts(offer, queue, hardware.get(offer.name, QueueHardware(queue=offer.name))))
     return tuple(drifts)
 
 
-def _drifts(offer: QueueOffer, queue: Queue) -> Iterator[QueueDrift]:
+def _drifts(offer: QueueOffer, queue: Queue, hardware: QueueHardware) -> Iterator[QueueDrift]:
     figures = (
         (DriftField.MAX_CORES, offer.max_cores, queue.max_cores),
         (DriftField.GPUS, offer.gpus, queue.gpus_total),
         (DriftField.MAX_WALLTIME_SECONDS, offer.max_walltime_seconds, queue.max_walltime_seconds),
+        (DriftField.MEMORY_BYTES, offer.memory_bytes, hardware.memory_bytes),
     )
     for field, registered, seen in figures:
         if registered is not None and seen is not None and registered > seen:
             yield QueueDrift(queue=offer.name, field=field, registered=registered, observed=seen)
+    kinds = hardware.gpu_types
+    if offer.gpu_type and kinds and lower_ascii(offer.gpu_type) not in [lower_ascii(kind) for kind in kinds]:
+        yield QueueDrift(
+            queue=offer.name,
+            field=DriftField.GPU_TYPE,
+            registered=None,
+            observed=None,
+            registered_gpu_type=offer.gpu_type,
+            observed_gpu_types=kinds,
+        )
+
+
+def hardware_fault(state: ClusterState) -> str:
+    """What is wrong with what a sample tells of hardware; empty if nothing."""
+    names = [hardware.queue for hardware in state.hardware]
+    if len(dict.fromkeys(names)) != len(names) or not {*names} <= {queue.name for queue in state.queues}:
+        return "hardware: of a queue that is named twice, or not at all"
+    for hardware in state.hardware:
+        kinds = hardware.gpu_types
+        if list(kinds) != sorted(dict.fromkeys(kinds)) or len(kinds) > MAX_KINDS or not all(map(_GPU_TYPE.match, kinds)):
+            return f"hardware of {hardware.queue[:MAX_QUEUE_TEXT]!r}: kinds of GPUs are not in order, more than {MAX_KINDS}, or not ASCII"
+        if not _within(hardware.memory_bytes, 1, MAX_BYTES):
+            return f"hardware of {hardware.queue[:MAX_QUEUE_TEXT]!r}: memory_bytes is out of range"
+    return ""
 
 
 def _queue_fault(queue: QueueOffer) -> str:

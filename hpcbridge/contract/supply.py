@@ -3,7 +3,8 @@
 """What a cluster has to offer: what its provider registered, laid over what its agent observed last.
 
 A registered figure stands; where nothing is registered, what is observed stands in its place; what neither tells is unknown (None). No
-queue is offered with more than it has altogether, and a registered queue that is not observed is closed.
+queue is offered with more than it has altogether, and a registered queue that is not observed is closed. Nothing is offered for nothing:
+a rate of 0 is no price.
 
 A request reads all clusters, so the last supply of each is kept beside its bytes, and the nouns are records that are quickly made.
 """
@@ -16,7 +17,7 @@ import msgspec
 
 from hpcbridge.contract.distance import Place
 from hpcbridge.contract.records import decode_fields
-from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueOffer, Rates, Registration
+from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueHardware, QueueOffer, Rates, Registration
 from hpcbridge.model.printable import lower_ascii
 from hpcbridge.model.quantities import Instant
 
@@ -84,12 +85,16 @@ def merge(registered: Registration, state: ClusterState | None, *, sampled_at: I
     """Supply from what was registered and observed."""
     answers = state is not None and (state.scheduler is None or state.scheduler.reachable)
     queues = state.queues if state is not None else ()
+    hardware = {known.queue: known for known in state.hardware} if state is not None else {}
     if registered.queues:
         observed = {queue.name: queue for queue in queues}
         pairs = [(offer, observed.get(offer.name) or _unseen(offer)) for offer in registered.queues]
-        lots = [_lot(queue, offer.rates or registered.rates, answers=answers, offer=offer) for offer, queue in pairs]
+        lots = [
+            _lot(queue, hardware.get(queue.name), rates=offer.rates or registered.rates, answers=answers, offer=offer)
+            for offer, queue in pairs
+        ]
     else:
-        lots = [_lot(queue, registered.rates, answers=answers) for queue in queues]
+        lots = [_lot(queue, hardware.get(queue.name), rates=registered.rates, answers=answers) for queue in queues]
     latitude, longitude = registered.latitude_microdegrees, registered.longitude_microdegrees
     return Supply(
         place=None if latitude is None or longitude is None else (latitude, longitude),
@@ -105,25 +110,29 @@ def versioned(program: Program) -> str:
     return f"{program.name}\n{program.version}"
 
 
-def _lot(queue: Queue, rates: Rates | None, *, answers: bool, offer: QueueOffer | None = None) -> Lot:
-    """A queue as observed, and as registered where it is. No report tells the kind of GPUs, or the memory a job may have."""
+def _lot(queue: Queue, hardware: QueueHardware | None, *, rates: Rates | None, answers: bool, offer: QueueOffer | None = None) -> Lot:
+    """A queue as observed, and as registered where it is. GPUs without a price are not offered."""
     max_cores, gpus, max_walltime_seconds = queue.max_cores, queue.gpus_total, queue.max_walltime_seconds
     gpu_type = memory_bytes = None
+    if hardware is not None:
+        gpu_type, memory_bytes = _only(hardware.gpu_types), hardware.memory_bytes
     if offer is not None:
         max_cores = _first(offer.max_cores, max_cores)
         gpus = _at_most(offer.gpus, gpus)
         max_walltime_seconds = _first(offer.max_walltime_seconds, max_walltime_seconds)
-        gpu_type = lower_ascii(offer.gpu_type) if offer.gpu_type else None
-        memory_bytes = offer.memory_bytes
+        gpu_type = offer.gpu_type or gpu_type
+        memory_bytes = _first(offer.memory_bytes, memory_bytes)
+    if rates is not None and rates.gpu_core_per_hour == 0:
+        gpus = 0
     return Lot(
         name=queue.name,
         open=answers and queue.open,
         max_cores=_at_most(max_cores, queue.cores_total),
-        gpu_type=gpu_type,
+        gpu_type=lower_ascii(gpu_type) if gpu_type else None,
         gpus=gpus,
         max_walltime_seconds=max_walltime_seconds,
         memory_bytes=memory_bytes,
-        rates=rates,
+        rates=rates if rates is not None and rates.cpu_core_per_hour else None,
         cores_total=queue.cores_total,
         cores_used=queue.cores_used,
         cores_free=_free(queue.cores_available, queue.cores_total, queue.cores_used),
@@ -138,6 +147,11 @@ def _lot(queue: Queue, rates: Rates | None, *, answers: bool, offer: QueueOffer 
 def _unseen(offer: QueueOffer) -> Queue:
     """A registered queue that is not observed: closed, and nothing is known of it but what was registered."""
     return Queue(cluster="", name=offer.name, open=False)
+
+
+def _only(kinds: tuple[str, ...]) -> str | None:
+    """The kind, if there is but one: of several nobody knows how many GPUs each has."""
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _first(registered: int | None, observed: int | None) -> int | None:

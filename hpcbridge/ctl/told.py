@@ -23,7 +23,7 @@ from hpcbridge.model.market import (
     StatementLine,
     UsageNotice,
 )
-from hpcbridge.model.transactions import Decision, EpochStart, Gap, JobWatch, NodeChange, Parameters, Revocation
+from hpcbridge.model.transactions import Decision, Documents, EpochStart, Gap, JobWatch, NodeChange, Parameters, Revocation
 from hpcbridge.wire.queries import LedgerEvent
 
 
@@ -42,7 +42,10 @@ def told(event: LedgerEvent) -> str:
         case Registration() as registration:
             return f"login {registration.login_address}" if registration.login_address else "registered"
         case Decision() as decision:
-            return f"{decision.vetting}{f' ({decision.note})' if decision.note else ''}"
+            read = f", documents read: {len(decision.documents)}" if decision.documents else ""
+            return f"{decision.vetting}{f' ({decision.note})' if decision.note else ''}{read}"
+        case Documents() as named:
+            return "; ".join(f"{document.kind}: {document.title} ({document.digest.hex()[:12]})" for document in named.documents)
         case Revocation() as revocation:
             return revocation.reason
         case EpochStart() as start:
@@ -88,6 +91,8 @@ def _rental(rental: Rental) -> str:
 
 
 def _drift(drift: QueueDrift) -> str:
+    if drift.observed_gpu_types:
+        return f"{drift.queue}: {drift.field} {', '.join(drift.observed_gpu_types)}, registered {drift.registered_gpu_type}"
     return f"{drift.queue}: {drift.field} {_known(drift.observed)}, registered {_known(drift.registered)}"
 
 

@@ -9,6 +9,7 @@ what was signed. Then nothing may be signed any more.
 from __future__ import annotations
 
 from hpcbridge.contract.records import StoredEpoch, decode_stored
+from hpcbridge.contract.versions import is_later
 from hpcbridge.errors import BadData, IntegrityError, Refused
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.ledger.store import StoreReader
@@ -16,6 +17,7 @@ from hpcbridge.ledger.tiles import Tree
 from hpcbridge.model.entries import Checkpoint, EntryOutcome
 from hpcbridge.model.identities import parse_submitter
 from hpcbridge.model.transactions import PayloadType
+from hpcbridge.service.readers import ReadState
 from hpcbridge.service.signer import Published
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
@@ -41,7 +43,8 @@ class Greeter:
             raise Refused(EntryOutcome.MALFORMED, f"Hello: {error}") from error
         checkpoint = published.checkpoint
         proof = self._consistency(hello.checkpoint, checkpoint) if hello.checkpoint else ()
-        stored = reader.state(f"epoch/{submitter}")
+        view = ReadState(reader)
+        stored = view.get(f"epoch/{submitter}")
         epoch = None if stored is None else decode_stored(StoredEpoch, stored)
         return ledger_pb2.HelloReply(
             origin=self._origin,
@@ -49,7 +52,7 @@ class Greeter:
             last_sequence=0 if epoch is None else epoch.last_sequence,
             last_payload_hash=b"" if epoch is None else epoch.last_payload_hash,
             epoch_closed=epoch is not None and epoch.closed,
-            payload_types=[payload_type.value for payload_type in PayloadType if payload_type is not PayloadType.GENESIS],
+            payload_types=[each.value for each in PayloadType if each is not PayloadType.GENESIS and not is_later(view, each)],
             window=self._window,
             checkpoint=entries_pb2.Checkpoint(note=checkpoint.note),
             consistency_proof=proof,

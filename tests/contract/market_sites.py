@@ -9,7 +9,7 @@ from typing import Any
 from hpcbridge.contract import requestqueries
 from hpcbridge.contract.matching import Cluster
 from hpcbridge.contract.supply import merge
-from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueOffer, Rates, Registration, SchedulerInfo, Vetting
+from hpcbridge.model.clusters import ClusterState, Program, Queue, QueueHardware, QueueOffer, Rates, Registration, SchedulerInfo, Vetting
 from hpcbridge.model.identities import Role
 from hpcbridge.model.market import Offer, Request, RequestRecord, WhyNot
 from hpcbridge.model.transactions import Decision
@@ -40,6 +40,7 @@ def cluster(
     *queues: Queue,
     offers: tuple[QueueOffer, ...] = (),
     programs: tuple[Program, ...] = (),
+    hardware: tuple[QueueHardware, ...] = (),
     reachable: bool = True,
     **changes: Any,
 ) -> Cluster:
@@ -49,7 +50,7 @@ def cluster(
     for key, value in changes.items():
         (standing if key in standing else registered)[key] = value
     scheduler = SchedulerInfo(name="slurm", version=None, reachable=reachable)
-    state = ClusterState(cluster="c1", observed_at=START_AT, queues=queues or (queue(),), scheduler=scheduler)
+    state = ClusterState(cluster="c1", observed_at=START_AT, queues=queues or (queue(),), scheduler=scheduler, hardware=hardware)
     return Cluster(supply=merge(Registration(**registered), state, sampled_at=START_AT), **standing)
 
 

@@ -44,6 +44,8 @@ from hpcbridge.model.nodes import Availability
 from hpcbridge.model.transactions import (
     Body,
     Decision,
+    Document,
+    Documents,
     Enrolment,
     EpochReason,
     EpochStart,
@@ -96,6 +98,7 @@ BODIES: dict[PayloadType, Callable[[World], Body]] = {
     PayloadType.CANCELLATION: lambda _world: Cancellation(rental="l1"),
     PayloadType.ACCOUNT: lambda _world: AccountReport(rental="l1", state=AccountState.READY),
     PayloadType.ACCOUNT_RENEWAL: lambda _world: AccountRenewal(rental="l1", sealing_key=bytes(32)),
+    PayloadType.DOCUMENTS: lambda _world: Documents(documents=(Document(digest=bytes(32), kind="statutes", title="Statutes of 2024"),)),
     PayloadType.CONTRACT: lambda _world: ContractActivation(version=CONTRACT_VERSION),
 }
 PERMITTED: dict[tuple[str, Role], str] = {
@@ -108,8 +111,8 @@ PERMITTED: dict[tuple[str, Role], str] = {
 }
 """What the role's own rule or the function says of these bodies; elsewhere a permitted role is accepted."""
 EXPECTED: dict[Role, set[str]] = {
-    Role.PROVIDER: {"REGISTRATION", "CLUSTER_STATE", "NODE_CHANGES", "JOB_CHANGES", "JOB_WATCH", "GAP", "ACCOUNT"},
-    Role.USER: {"REQUEST", "RENTAL", "CANCELLATION", "ACCOUNT_RENEWAL", "JOB_WATCH"},
+    Role.PROVIDER: {"REGISTRATION", "CLUSTER_STATE", "NODE_CHANGES", "JOB_CHANGES", "JOB_WATCH", "GAP", "ACCOUNT", "DOCUMENTS"},
+    Role.USER: {"REQUEST", "RENTAL", "CANCELLATION", "ACCOUNT_RENEWAL", "JOB_WATCH", "DOCUMENTS"},
     Role.ADMIN: {"TOKEN", "REVOCATION", "DECISION", "PARAMETERS", "JOB_WATCH", "CONTRACT", "CREDIT"},
     Role.SYSTEM_NODE: {"TICK", "ENROLMENT", "RENEWAL"},
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hpcbridge.contract.matching import Cluster, Failure, Matching, match
 from hpcbridge.contract.records import encode_word
 from hpcbridge.contract.supply import merge, supply_of, versioned
-from hpcbridge.model.clusters import ClusterState, Program, QueueOffer, Rates, Registration
+from hpcbridge.model.clusters import ClusterState, Program, QueueHardware, QueueOffer, Rates, Registration
 from hpcbridge.model.market import Request, Requirement
 from tests.contract.market_sites import HOUR, RATES, cluster, queue
 from tests.fold_world import START_AT
@@ -41,6 +41,9 @@ def test_a_job_of_exactly_max_cores_fits() -> None:
 
 GPU_QUEUE = QueueOffer(name="batch", gpu_type="A100", gpus=4, memory_bytes=1 << 36)
 GPUS = queue(gpus_total=16, gpus_used=2)
+HARDWARE = QueueHardware(queue="batch", gpu_types=("A100",), memory_bytes=1 << 35)
+MIXED = QueueHardware(queue="batch", gpu_types=("A100", "V100"))
+OTHERS = QueueHardware(queue="elsewhere", memory_bytes=1 << 40)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,9 @@ GPUS = queue(gpus_total=16, gpus_used=2)
         (Request(cores=1), cluster(heard_at=START_AT - WITHIN_MS - 1), (Requirement.HEARD_FROM, WITHIN_MS, WITHIN_MS + 1)),
         (Request(cores=1), cluster(rates=None), (Requirement.PRICED, None, None)),
         (Request(cores=1), cluster(rates=None, offers=(QueueOffer(name="batch", rates=RATES),)), None),
-        (Request(cores=1), cluster(rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)), None),
+        (Request(cores=1), cluster(rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=5)), (Requirement.PRICED, None, None)),
+        (Request(cores=1), cluster(GPUS, rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)), None),
+        (Request(cores=1, gpus=1), cluster(GPUS, rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)), (Requirement.GPUS, 1, 0)),
         (Request(cores=1), cluster(queue(cores_total=None, max_cores=None)), (Requirement.CORES, 1, None)),
         (Request(cores=1), cluster(queue(max_cores=None)), None),
         (Request(cores=65), cluster(queue(cores_total=64)), (Requirement.CORES, 65, 64)),
@@ -68,6 +73,14 @@ GPUS = queue(gpus_total=16, gpus_used=2)
         (Request(cores=1, gpus=4, gpu_type="a100"), cluster(GPUS, offers=(GPU_QUEUE,)), None),
         (Request(cores=1, gpus=4, gpu_type="h100"), cluster(GPUS, offers=(GPU_QUEUE,)), (Requirement.GPU_TYPE, None, None)),
         (Request(cores=1, gpus=4, gpu_type="a100"), cluster(GPUS), (Requirement.GPU_TYPE, None, None)),
+        (Request(cores=1, gpus=4, gpu_type="a100"), cluster(GPUS, hardware=(HARDWARE,)), None),
+        (Request(cores=1, gpus=4, gpu_type="h100"), cluster(GPUS, hardware=(HARDWARE,)), (Requirement.GPU_TYPE, None, None)),
+        (Request(cores=1, gpus=4, gpu_type="a100"), cluster(GPUS, hardware=(MIXED,)), (Requirement.GPU_TYPE, None, None)),
+        (Request(cores=1, gpus=4, gpu_type="a100"), cluster(GPUS, hardware=(MIXED,), offers=(GPU_QUEUE,)), None),
+        (Request(cores=1, memory_bytes=1 << 35), cluster(GPUS, hardware=(HARDWARE,)), None),
+        (Request(cores=1, memory_bytes=1 << 36), cluster(GPUS, hardware=(HARDWARE,)), (Requirement.MEMORY, 1 << 36, 1 << 35)),
+        (Request(cores=1, memory_bytes=1 << 36), cluster(GPUS, hardware=(HARDWARE,), offers=(GPU_QUEUE,)), None),
+        (Request(cores=1, memory_bytes=1), cluster(hardware=(OTHERS,)), (Requirement.MEMORY, 1, None)),
         (Request(cores=1, memory_bytes=1), cluster(), (Requirement.MEMORY, 1, None)),
         (Request(cores=1, memory_bytes=1 << 36), cluster(GPUS, offers=(GPU_QUEUE,)), None),
         (Request(cores=1, memory_bytes=1 << 37), cluster(GPUS, offers=(GPU_QUEUE,)), (Requirement.MEMORY, 1 << 37, 1 << 36)),

@@ -265,9 +265,9 @@ def test_a_deposit_that_is_no_amount(world: World, alice: Party) -> None:
 
 def test_the_end_of_time_is_not_passed(world: World, alice: Party) -> None:
     open_cluster(
-        world, "c1", None, queue(cluster="c1", max_walltime_seconds=(1 << 40) - 1), rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)
+        world, "c1", None, queue(cluster="c1", max_walltime_seconds=(1 << 40) - 1), rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)
     )
-    assert rented(world, alice).latest_at == MAX_INSTANT
+    assert rented(world, alice, cores=1).latest_at == MAX_INSTANT
 
 
 LOW_ORDER = [

@@ -14,7 +14,7 @@ from hpcbridge.contract import queries
 from hpcbridge.contract.events import decode_event
 from hpcbridge.contract.queueoffers import MAX_FIGURE, MAX_RATE, price_version, registered_queues
 from hpcbridge.contract.seed import blind_rank, market_seed
-from hpcbridge.model.clusters import ClusterState, Queue, QueueOffer, Rates, Registration
+from hpcbridge.model.clusters import ClusterState, Queue, QueueHardware, QueueOffer, Rates, Registration
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.market import ContractActivation, DriftField, QueueDrift, QueueDrifts
 from hpcbridge.wire.convert import decode, encode
@@ -27,10 +27,10 @@ SEEN = Queue(cluster="c1", name="batch", open=True, max_cores=64, gpus_total=4, 
 LONG = Queue(cluster="c1", name="long", open=True)
 
 
-def sample(world: World, provider: Party, *queues: Queue) -> list[QueueDrifts]:
+def sample(world: World, provider: Party, *queues: Queue, hardware: tuple[QueueHardware, ...] = ()) -> list[QueueDrifts]:
     """Tells a state a minute later; what of drift was told with it."""
     world.at += 60_000
-    answer = world.must(provider, ClusterState(cluster="c1", observed_at=world.at, queues=queues))
+    answer = world.must(provider, ClusterState(cluster="c1", observed_at=world.at, queues=queues, hardware=hardware))
     drifts = [event for event in answer.events if event.type is EventType.QUEUES_DRIFTED]
     assert all((event.audience, event.subject) == ("siteone", "c1") for event in drifts)
     return [record for event in drifts if isinstance(record := decode_event(event).record, QueueDrifts)]
@@ -58,6 +58,7 @@ def test_queues_are_kept_as_registered(world: World, provider: Party) -> None:
         (dataclasses.replace(BATCH, max_walltime_seconds=0),),
         (dataclasses.replace(BATCH, memory_bytes=(1 << 62) + 1),),
         (dataclasses.replace(BATCH, rates=Rates(cpu_core_per_hour=MAX_RATE + 1, gpu_core_per_hour=0)),),
+        (dataclasses.replace(BATCH, rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=900_000)),),
         tuple(QueueOffer(name=f"q{number}") for number in range(257)),
     ],
 )
@@ -66,7 +67,7 @@ def test_queues_that_make_no_sense(world: World, provider: Party, queues: tuple[
     assert registered_queues(world.state, "c1") == ()
 
 
-@pytest.mark.parametrize("changes", [{}, {"max_cores": 1, "gpus": 0}, {"rates": Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)}])
+@pytest.mark.parametrize("changes", [{}, {"max_cores": 1, "gpus": 0}, {"rates": Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)}])
 def test_queues_at_the_edge_of_sense(world: World, provider: Party, changes: dict[str, Any]) -> None:
     world.must(provider, dataclasses.replace(REGISTRATION, queues=(dataclasses.replace(BATCH, **changes),)))
 
@@ -118,6 +119,57 @@ def test_what_is_drift(world: World, provider: Party, changes: dict[str, int | N
     assert [drift.field for each in told for drift in each.drifts] == ([] if field is None else [field])
 
 
+@pytest.mark.parametrize(
+    ("hardware", "drift"),
+    [
+        (QueueHardware(queue="batch", gpu_types=("A100",), memory_bytes=1 << 36), None),
+        (QueueHardware(queue="batch", gpu_types=("a100", "v100"), memory_bytes=1 << 37), None),
+        (QueueHardware(queue="batch"), None),
+        (QueueHardware(queue="long", gpu_types=("v100",), memory_bytes=1), None),
+        (
+            QueueHardware(queue="batch", memory_bytes=1 << 35),
+            QueueDrift(queue="batch", field=DriftField.MEMORY_BYTES, registered=1 << 36, observed=1 << 35),
+        ),
+        (
+            QueueHardware(queue="batch", gpu_types=("h100", "v100")),
+            QueueDrift(
+                queue="batch", field=DriftField.GPU_TYPE, registered=None, observed=None,
+                registered_gpu_type="a100", observed_gpu_types=("h100", "v100"),
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_drift_of_hardware(world: World, provider: Party, hardware: QueueHardware, drift: QueueDrift | None) -> None:
+    world.must(provider, REGISTRATION)
+    told = [] if drift is None else [QueueDrifts(cluster="c1", drifts=(drift,))]
+    assert sample(world, provider, SEEN, LONG, hardware=(hardware,)) == told
+    if drift is not None:
+        assert decode(QueueDrift, encode(drift)) == drift
+        assert sample(world, provider, SEEN, LONG) == [QueueDrifts(cluster="c1", drifts=())]
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        (QueueHardware(queue="batch"), QueueHardware(queue="batch")),
+        (QueueHardware(queue="elsewhere"),),
+        (QueueHardware(queue="batch", gpu_types=("b", "a")),),
+        (QueueHardware(queue="batch", gpu_types=("a", "a")),),
+        (QueueHardware(queue="batch", gpu_types=("",)),),
+        (QueueHardware(queue="batch", gpu_types=("x" * 65,)),),
+        (QueueHardware(queue="batch", gpu_types=("\u0430100",)),),
+        (QueueHardware(queue="batch", gpu_types=tuple(f"kind{number:02}" for number in range(17))),),
+        (QueueHardware(queue="batch", memory_bytes=0),),
+        (QueueHardware(queue="batch", memory_bytes=(1 << 62) + 1),),
+    ],
+)
+def test_hardware_that_makes_no_sense(world: World, provider: Party, hardware: tuple[QueueHardware, ...]) -> None:
+    world.must(provider, REGISTRATION)
+    body = ClusterState(cluster="c1", observed_at=world.at, queues=(SEEN,), hardware=hardware)
+    assert world.outcomes(provider, body) == ["MALFORMED"]
+    assert world.state.get("clusterstate/c1") is None
+
+
 def test_every_sample_stirs_the_seed(world: World, provider: Party) -> None:
     seeds = [market_seed(world.state)]
     for cores in (1, 2, 1):
@@ -133,6 +185,10 @@ def test_nothing_of_it_before_the_market(tmp_path: Path) -> None:
     provider = world.provider()
     world.must(provider, dataclasses.replace(REGISTRATION, queues=()))
     sample(world, provider, SEEN)
+    free = Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)
+    world.must(provider, dataclasses.replace(REGISTRATION, queues=(), rates=free))
+    hardware = (QueueHardware(queue="batch", memory_bytes=1),)
+    assert world.outcomes(provider, ClusterState(cluster="c1", observed_at=world.at, queues=(SEEN,), hardware=hardware)) == ["MALFORMED"]
     assert world.state.get("market/seed") is None
     assert price_version(world.state, "c1") == 0
     world.must(world.root, ContractActivation(version=2))

@@ -161,10 +161,10 @@ def test_gpus_are_held_and_paid(world: World, alice: Party) -> None:
     assert held_of(world.state, "c1", "batch") == (1, 3)
 
 
-def test_a_deposit_is_rounded_up_and_may_be_nothing(world: World, alice: Party) -> None:
-    site = open_cluster(world, "c1", None, rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0))
+def test_a_deposit_is_rounded_up_and_is_nothing_only_where_the_network_wants_none(world: World, alice: Party) -> None:
+    open_cluster(world, "c1", None, rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0))
     assert rented(world, alice, cores=1).deposit == 8  # 7.2
-    world.must(site, Registration(cluster="c1", login_address="l", rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)))
+    world.must(world.root, Parameters(values=(("deposit_permille", 0),)))
     rental = rented(world, alice)
     assert (rental.deposit, rental.held) == (0, 0)
     world.must(alice, Cancellation(rental=rental.rental))
