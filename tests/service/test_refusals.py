@@ -48,7 +48,12 @@ def test_an_envelope_that_admission_refuses_is_counted() -> None:
 
 def test_threads_lose_no_count() -> None:
     refusals = Refusals()
-    threads = [threading.Thread(target=lambda: [refusals.count("TICK", ["STALE"]) for _ in range(2000)]) for _ in range(4)]
+
+    def count() -> None:
+        for _ in range(2000):
+            refusals.count("TICK", ["STALE"])
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
