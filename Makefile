@@ -41,9 +41,10 @@ lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
 proto: $(VENV)/ready ## generate hpcbridge/wire/generated from proto/
 	$(BIN)/python proto/generate.py
 
-docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, what parse shows
+docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, what parse shows, the API reference
 	$(BIN)/python docs/make_worked_example.py
 	$(BIN)/python docs/make_parsed.py
+	$(BIN)/python docs/make_api_reference.py
 
 bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare slurm
