@@ -34,10 +34,14 @@ START_AT = 1_760_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds from sending an envelope to its receipt, in order, and from the first sending to the last receipt."""
+    """Seconds from sending an envelope to its receipt, in order, and from the first sending to the last receipt; the entries' indices, and
+    the reasons of what was refused.
+    """
 
     latencies: tuple[float, ...]
     seconds: float
+    indices: tuple[int, ...]
+    refusals: tuple[str, ...]
 
 
 class Load:
@@ -109,6 +113,8 @@ class _Run:
         sender = threading.Thread(target=self._send, daemon=True)
         sender.start()
         latencies: list[float] = []
+        indices: list[int] = []
+        refusals: list[str] = []
         while len(latencies) < len(self._envelopes):
             reply = next(replies)
             now = time.perf_counter()
@@ -116,10 +122,13 @@ class _Run:
                 raise RuntimeError(f"not a receipt: {reply}")
             before = len(latencies) // self._per_message
             latencies += [now - self._sent[number] for number in range(len(latencies), len(latencies) + len(reply.receipts.receipts))]
+            indices += [receipt.index for receipt in reply.receipts.receipts]
+            refusals += [reason for receipt in reply.receipts.receipts for reason in receipt.reasons]
             for _ in range(len(latencies) // self._per_message - before):
                 self._free.release()
         sender.join()
-        return Timing(latencies=tuple(latencies), seconds=time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return Timing(latencies=tuple(latencies), seconds=seconds, indices=tuple(indices), refusals=tuple(refusals))
 
     def _send(self) -> None:
         pause = threading.Event()

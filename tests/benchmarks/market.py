@@ -176,12 +176,13 @@ def registered(number: int) -> dict[str, bytes]:
     }
 
 
-def state_of(number: int, at: int) -> ClusterState:
+def state_of(number: int, at: int, *, cluster: str = "") -> ClusterState:
     """A sample: half of the clusters are full, half of those have jobs that wait."""
+    name = cluster or f"c{number}"
     full = number % 2 == 1
     queues = tuple(
         Queue(
-            cluster=f"c{number}",
+            cluster=name,
             name=f"queue{queue}",
             open=True,
             nodes=tuple(f"node{queue}-{node}" for node in range(NODES)),
@@ -198,7 +199,7 @@ def state_of(number: int, at: int) -> ClusterState:
         for queue in range(QUEUES)
     )
     return ClusterState(
-        cluster=f"c{number}",
+        cluster=name,
         observed_at=at,
         queues=queues,
         nodes_total=QUEUES * NODES,
