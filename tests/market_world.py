@@ -16,12 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tests.bridge import BIN, ROOT, Bridge, wait_until
+from tests.bridge import BIN, Bridge, wait_until
 from tests.private_accounts import STRANGER, PrivateAccounts
 from tests.private_gridengine import PrivateGridEngine
 from tests.private_slurm import PrivateSlurm
 
-SCRIPTS = ROOT / "scheduler_scripts" / "accounts" / "unix"
 CHIANG_MAI = (18.79, 98.99)
 HAMBURG = (53.55, 9.99)
 BANGKOK = "13.8,100.5"
@@ -119,7 +118,7 @@ class GridEngineSite(Site):
 
     def submit(self, username: str, passcode: str, command: str, *options: str) -> str:
         """qsub by this user; returns the job id."""
-        line = " ".join(["qsub", "-terse", "-b", "y", "-shell", "n", *options, "/bin/sh", "-c", f"'\"{command}\"'"])
+        line = " ".join(["qsub", "-terse", "-b", "y", "-shell", "n", *options, "/bin/sh", "-c", f"'{command}'"])
         return self.login(username, passcode, line).strip()
 
     def close(self) -> None:
@@ -134,7 +133,7 @@ def frontend(directory: Path, site: Site, *, cluster: str, location: tuple[float
         scheduler=site.scheduler,
         cluster=cluster,
         environment={**site.environment, **site.accounts.accounts_environment},
-        settings={"accounts": "direct", "accounts_scripts": str(SCRIPTS)},
+        settings={"accounts": "direct"},
         location=location,
         rates=RATES,
         network=network,
