@@ -71,7 +71,7 @@ TRANSACTION_EXAMPLES: Mapping[PayloadType, str] = {
     PayloadType.ACCOUNT: 'client.submit(AccountReport(rental="l18", state=AccountState.READY)).check_accepted()',
     PayloadType.DOCUMENTS: (
         'statute = Document(digest=sha256(Path("statute.pdf").read_bytes()).digest(), kind="statute", title="Statute of 2024")\n'
-        "client.submit(Documents(documents=(statute,))).check_accepted()"
+        "client.submit_documents(statute)"
     ),
     PayloadType.ACCOUNT_RENEWAL: (
         'client.submit(AccountRenewal(rental="l18", sealing_key=fresh_key)).check_accepted()  # hpcbridgectl passcode l18 --new'

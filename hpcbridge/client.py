@@ -28,7 +28,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -63,7 +63,7 @@ from hpcbridge.model.market import (
     WhyNot,
 )
 from hpcbridge.model.quantities import check_name
-from hpcbridge.model.transactions import Body, Decision, JobWatch, NodeChange, Parameters, Revocation
+from hpcbridge.model.transactions import Body, Decision, Document, Documents, JobWatch, NodeChange, Parameters, Revocation
 from hpcbridge.submitter.certificate import check_own_certificate, renew_if_due, renewal_due_at
 from hpcbridge.submitter.invitation import invite
 from hpcbridge.submitter.submit import Earlier, Submitted, finish, submit
@@ -334,17 +334,24 @@ class Client:
         self._accepted(invitation.body)
         return invitation.text
 
-    def approve(self, name: str, *, note: str = "") -> Submitted:
-        """Lets a member or cluster take part, or lets an installation (`name/installation`) open the epoch it waits for."""
-        return self._accepted(Decision(name=name, vetting=Vetting.APPROVED, note=note))
+    def submit_documents(self, *documents: Document) -> Submitted:
+        """Names documents for your own vetting, by SHA-256, kind and title; the documents themselves go to the admins on another way."""
+        return self._accepted(Documents(documents=documents))
 
-    def reject(self, name: str, *, note: str = "") -> Submitted:
+    def approve(self, name: str, *, note: str = "", documents: Iterable[bytes] = ()) -> Submitted:
+        """Lets a member or cluster take part, or lets an installation (`name/installation`) open the epoch it waits for.
+
+        `documents` are the digests of those you have read, of what the member (for a cluster its provider) submitted.
+        """
+        return self._decide(name, Vetting.APPROVED, note=note, documents=documents)
+
+    def reject(self, name: str, *, note: str = "", documents: Iterable[bytes] = ()) -> Submitted:
         """Turns down a member or cluster that waits."""
-        return self._accepted(Decision(name=name, vetting=Vetting.REJECTED, note=note))
+        return self._decide(name, Vetting.REJECTED, note=note, documents=documents)
 
-    def suspend(self, name: str, *, note: str = "") -> Submitted:
+    def suspend(self, name: str, *, note: str = "", documents: Iterable[bytes] = ()) -> Submitted:
         """Stops a member or cluster for the time being; `approve` brings it back. Its open rentals end."""
-        return self._accepted(Decision(name=name, vetting=Vetting.SUSPENDED, note=note))
+        return self._decide(name, Vetting.SUSPENDED, note=note, documents=documents)
 
     def revoke(self, member: str, *, reason: str, installation: str | None = None) -> Submitted:
         """Ends a member, or one installation of it, for good; live streams are cut within seconds. The reason stands in the log."""
@@ -423,6 +430,9 @@ class Client:
 
     def _rent(self, order: RentalOrder) -> Rental:
         return self.rental(rental_name(self._accepted(order).index))
+
+    def _decide(self, name: str, vetting: Vetting, *, note: str, documents: Iterable[bytes]) -> Submitted:
+        return self._accepted(Decision(name=name, vetting=vetting, note=note, documents=tuple(sorted(set(documents)))))
 
     def _accepted(self, body: Body) -> Submitted:
         submitted = self.submit(body)

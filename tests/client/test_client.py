@@ -5,20 +5,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from hpcbridge.client import Client, Program, Request
-from hpcbridge.errors import ConfigError, EnrolmentRefused, Refused
+from hpcbridge.errors import CertificateExpired, ConfigError, EnrolmentRefused, Refused
+from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.ledger.receipt import receipt_to_text
 from hpcbridge.model.clusters import Registration, Vetting
 from hpcbridge.model.entries import EventType
-from hpcbridge.model.identities import Role
+from hpcbridge.model.identities import CertificateFacts, Role
 from hpcbridge.model.jobs import Job, Outcome, Phase
 from hpcbridge.model.market import LineKind, Rental, RentalEnd, RentalState, Requirement
+from hpcbridge.model.transactions import Document
 from hpcbridge.wire.enrolment import enrol
 from tests.ctl_network import Network
 from tests.played_site import PlayedSite
@@ -178,6 +182,55 @@ def test_what_an_admins_script_does(network: Network, site: PlayedSite, tmp_path
         assert site.client.nodes("aurora") == ()
         with pytest.raises(Refused):
             admin.activate_contract(1)
+
+
+def test_documents_for_vetting(network: Network) -> None:
+    statute = Document(digest=sha256(b"the statute").digest(), kind="statute", title="Statute of 2024")
+    with Client(network.identity("root")) as admin, new_user(network) as user:
+        user.submit_documents(statute)
+        name = user.submitter.member
+        with pytest.raises(Refused, match="NOT_FOUND"):
+            admin.suspend(name, documents=[sha256(b"another").digest()])
+        admin.suspend(name, note="read", documents=[statute.digest, statute.digest])
+        found = user.member()
+        assert [each.document for each in found.documents] == [statute]
+        assert found.decisions[-1].decision.documents == (statute.digest,)
+
+
+def test_a_certificate_is_renewed_on_the_way_of_a_call(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_user(network) as user:
+        path = network.identity(user.submitter.member)
+        before = certificate_of(path)
+        user.balance()
+        assert certificate_of(path) == before
+        threading.Event().wait(1.1)  # certificates count whole seconds
+        monkeypatch.setattr("hpcbridge.client._now", lambda: before.not_after_at - 1000)
+        user.balance()
+        assert certificate_of(path).not_after_at > before.not_after_at
+        assert user.request(WANTED).request.index
+
+
+def test_a_renewal_that_fails_matters_only_at_the_end(
+    network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with new_user(network) as plain:
+        path = network.identity(plain.submitter.member)
+        profile = json.loads((path / "profile.json").read_text())
+        (path / "profile.json").write_text(json.dumps({**profile, "enrolment_address": "127.0.0.1:1"}))
+        end = certificate_of(path).not_after_at
+        with Client(path) as user:
+            monkeypatch.setattr("hpcbridge.client._now", lambda: end - 1000)
+            assert user.balance().balance
+            assert "could not be renewed yet" in caplog.text
+        with Client(path) as late:
+            monkeypatch.setattr("hpcbridge.client._now", lambda: end)
+            with pytest.raises(CertificateExpired):
+                late.balance()
+
+
+def certificate_of(path: Path) -> CertificateFacts:
+    keys = KeyDirectory(path)
+    return read_certificate(keys.load_certificate(), keys.load_profile().origin)
 
 
 def test_a_user_has_a_job_watched_of_its_own_rental_alone(network: Network, site: PlayedSite) -> None:
