@@ -5,24 +5,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
+from hpcbridge.ctl.documents import FILE, documents_read
 from hpcbridge.ctl.figures import AMOUNT
 from hpcbridge.ctl.figures import amount as shown_amount
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.member import member as member_command
 from hpcbridge.ctl.output import Column, moment, note, print_json, print_line, print_table
+from hpcbridge.errors import HpcbridgeError
 from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Role
 from hpcbridge.model.market import ContractActivation, Credit
 from hpcbridge.model.quantities import check_name, format_instant
 from hpcbridge.model.transactions import Body, Decision, Parameters, Revocation
 from hpcbridge.submitter.invitation import invite
+from hpcbridge.wire.generated import ledger_pb2
 from hpcbridge.wire.queries import get_parameters, list_members
 
 _ENROLLABLE = [role.value.lower() for role in Role if role is not Role.SYSTEM_NODE]
+Function = TypeVar("Function", bound=Callable[..., Any])
 _COLUMNS = (
     Column(title="MEMBER"),
     Column(title="ROLE"),
@@ -32,6 +40,17 @@ _COLUMNS = (
     Column(title="ENROLLED (UTC)", optional=True),
     Column(title="ATTRIBUTES", shrink=True),
 )
+
+
+def reason_options(function: Function) -> Function:
+    """What an admin says on why: a note, and which documents it has read."""
+    for option in (
+        click.option("--file", "files", multiple=True, type=FILE, help="A document you have read, as you got it; its digest is computed."),
+        click.option("--document", "digests", multiple=True, metavar="DIGEST", help="A document you have read, by its SHA-256."),
+        click.option("--note", "remark", default="", help="A word for the log on why."),
+    ):
+        function = option(function)
+    return function
 
 
 @click.group(short_help="Tokens, members, vetting, credit, parameters.")
@@ -76,32 +95,32 @@ def members(context: Context) -> None:
 
 @admin.command(short_help="Approve a member, a cluster or a new epoch.")
 @click.argument("name", metavar="NAME[/INSTALLATION]")
-@click.option("--note", "remark", default="", help="A word for the log on why.")
+@reason_options
 @output_option
 @pass_context
-def approve(context: Context, name: str, remark: str) -> None:
+def approve(context: Context, name: str, *, remark: str, digests: tuple[str, ...], files: tuple[Path, ...]) -> None:
     """Approve a member or cluster NAME, or the new epoch that NAME/INSTALLATION waits for."""
-    _decide(context, name, Vetting.APPROVED, remark)
+    _decide(context, name, Vetting.APPROVED, remark=remark, digests=digests, files=files)
 
 
 @admin.command()
 @click.argument("name")
-@click.option("--note", "remark", default="", help="A word for the log on why.")
+@reason_options
 @output_option
 @pass_context
-def reject(context: Context, name: str, remark: str) -> None:
+def reject(context: Context, name: str, *, remark: str, digests: tuple[str, ...], files: tuple[Path, ...]) -> None:
     """Turn down a member or cluster that waits."""
-    _decide(context, name, Vetting.REJECTED, remark)
+    _decide(context, name, Vetting.REJECTED, remark=remark, digests=digests, files=files)
 
 
 @admin.command(short_help="Stop a member or cluster for now.")
 @click.argument("name")
-@click.option("--note", "remark", default="", help="A word for the log on why.")
+@reason_options
 @output_option
 @pass_context
-def suspend(context: Context, name: str, remark: str) -> None:
+def suspend(context: Context, name: str, *, remark: str, digests: tuple[str, ...], files: tuple[Path, ...]) -> None:
     """Stop a member or cluster for the time being; approve brings it back."""
-    _decide(context, name, Vetting.SUSPENDED, remark)
+    _decide(context, name, Vetting.SUSPENDED, remark=remark, digests=digests, files=files)
 
 
 @admin.command(short_help="End a member or an installation for good.")
@@ -177,13 +196,28 @@ def contract(context: Context, version: int, *, yes: bool) -> None:
     """Activate VERSION of the contract for good. Every ledger program and auditor must know it: install newer ones first."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Activate contract version {version} for good?", abort=True, err=True)
+    _check_known(context, version)
     _report(context, _submit(context, ContractActivation(version=version)), f"contract version {version} is in force")
 
 
-def _decide(context: Context, name: str, vetting: Vetting, remark: str) -> None:
+admin.add_command(member_command)
+
+
+def _check_known(context: Context, version: int) -> None:
+    """Before a number is given to it: a ledger rejects what it does not know, and a rejected number ends an epoch."""
+    newest = context.way().call("GetStatus", ledger_pb2.GetStatusRequest()).newest_contract_version
+    if newest and version > newest:
+        raise HpcbridgeError(
+            f"the ledger's program knows contract versions up to {newest}, not {version}",
+            hint="install a newer program for the ledger and every auditor first",
+        )
+
+
+def _decide(context: Context, name: str, vetting: Vetting, *, remark: str, digests: tuple[str, ...], files: tuple[Path, ...]) -> None:
     for part in name.split("/", 1):
         _name(part)
-    entry = _submit(context, Decision(name=name, vetting=vetting, note=remark))
+    read = documents_read(context.way(), name, files, digests)
+    entry = _submit(context, Decision(name=name, vetting=vetting, note=remark, documents=read))
     _report(context, entry, f"{name} is {vetting.value.lower()}")
 
 

@@ -12,7 +12,10 @@ from hpcbridge.contract.records import ClusterRecord
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.member import print_decisions
 from hpcbridge.ctl.output import NOTHING, Column, ago, moment, print_facts, print_json, print_line, print_table, share, size
+from hpcbridge.model.clusters import Queue, QueueHardware
+from hpcbridge.wire.marketqueries import list_program_demand
 from hpcbridge.wire.queries import get_cluster, list_clusters
 
 _COLUMNS = (
@@ -32,6 +35,13 @@ _QUEUE_COLUMNS = (
     Column(title="QUEUED", right=True),
     Column(title="CORES", right=True),
     Column(title="GPUS", right=True),
+    Column(title="KIND"),
+    Column(title="LARGEST NODE", right=True),
+)
+_DEMAND_COLUMNS = (
+    Column(title="PROGRAM", shrink=True),
+    Column(title="VERSION"),
+    Column(title="REQUESTS", right=True),
 )
 
 
@@ -64,8 +74,28 @@ def show(context: Context, name: str) -> None:
         return
     print_facts(_facts(cluster), title=f"Cluster {cluster.registration.cluster}")
     if cluster.state is not None and cluster.state.queues:
+        hardware = {known.queue: known for known in cluster.state.hardware}
         print_line("")
-        print_table(_QUEUE_COLUMNS, (_queue_row(queue) for queue in cluster.state.queues), empty="")
+        print_table(_QUEUE_COLUMNS, (_queue_row(queue, hardware.get(queue.name)) for queue in cluster.state.queues), empty="")
+    if cluster.decisions:
+        print_line("")
+        print_decisions(cluster.decisions)
+
+
+@clusters.command(short_help="Programs that were asked for and missing.")
+@output_option
+@pass_context
+def demand(context: Context) -> None:
+    """How often users asked for programs that one of your clusters lacks and would otherwise have been offered.
+
+    Counted over this period of 30 days and the one before, by request; nobody learns who asked. An admin sees the programs of all.
+    """
+    found = sorted(list_program_demand(context.way().call), key=lambda each: (-each.count, each.program.name, each.program.version))
+    if context.json:
+        print_json({"programs": [as_json(each) for each in found]})
+        return
+    rows = ((each.program.name, each.program.version or "any", each.count) for each in found)
+    print_table(_DEMAND_COLUMNS, rows, empty="No program was asked for that is missing.")
 
 
 def _row(cluster: ClusterRecord) -> tuple[Any, ...]:
@@ -112,7 +142,7 @@ def _facts(cluster: ClusterRecord) -> list[tuple[str, Any]]:
     return facts
 
 
-def _queue_row(queue: Any) -> tuple[Any, ...]:
+def _queue_row(queue: Queue, hardware: QueueHardware | None) -> tuple[Any, ...]:
     return (
         queue.name,
         queue.open,
@@ -120,6 +150,8 @@ def _queue_row(queue: Any) -> tuple[Any, ...]:
         queue.jobs_queued,
         share(queue.cores_used, queue.cores_total),
         share(queue.gpus_used, queue.gpus_total),
+        ", ".join(hardware.gpu_types) or None if hardware is not None else None,
+        size(hardware.memory_bytes) if hardware is not None else None,
     )
 
 
