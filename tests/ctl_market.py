@@ -27,7 +27,9 @@ def say(network: Network, name: str, body: Body) -> int:
     return submitted.index
 
 
-def open_cluster(network: Network, provider: str, cluster: str, *queues: Queue, programs: tuple[Program, ...] = ()) -> None:
+def open_cluster(
+    network: Network, provider: str, cluster: str, *queues: Queue, programs: tuple[Program, ...] = (), sealing_key: bytes = b""
+) -> None:
     """Registers a cluster, has it approved and tells a sample of it."""
     registration = Registration(
         cluster=cluster,
@@ -36,6 +38,7 @@ def open_cluster(network: Network, provider: str, cluster: str, *queues: Queue, 
         longitude_microdegrees=98_993_100,
         rates=RATES,
         programs=programs,
+        sealing_key=sealing_key,
     )
     say(network, provider, registration)
     network.ok("root", "admin", "approve", cluster)
@@ -50,14 +53,14 @@ def queue(cluster: str, name: str, **figures: Any) -> Queue:
     return Queue(cluster=cluster, name=name, open=True, **(known | figures))
 
 
-def open_market(network: Network) -> None:
+def open_market(network: Network, *, sealing_key: bytes = b"") -> None:
     """Two clusters of a provider, one of them small; and a user, ulla, without any money."""
     network.enrol("root", "north", "provider")
     gromacs = (Program(name="gromacs", version="2023.3"),)
     wide = (queue("aurora", "sunrise"), queue("aurora", "midday", jobs_queued=3, max_walltime_seconds=7200))
     small = queue("pebble", "gravel", cores_total=8, cores_used=0, cores_available=8, max_cores=8)
-    open_cluster(network, "north", "aurora", *wide, programs=gromacs)
-    open_cluster(network, "north", "pebble", small)
+    open_cluster(network, "north", "aurora", *wide, programs=gromacs, sealing_key=sealing_key)
+    open_cluster(network, "north", "pebble", small, sealing_key=sealing_key)
     network.enrol("root", "ulla", "user")
 
 

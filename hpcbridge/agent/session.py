@@ -78,7 +78,7 @@ class Desk:
     tell: Callable[[Mapping[int, Acknowledgement], Mapping[int, tuple[str, ...]]], None]
 
 
-_POISONOUS = frozenset({RejectionCode.MALFORMED_HEADER, RejectionCode.TOO_LARGE})
+_POISONOUS = frozenset({RejectionCode.MALFORMED_HEADER, RejectionCode.TOO_LARGE, RejectionCode.UNKNOWN_CONTRACT})
 """Rejections that the payload's own bytes deserve; every other speaks of the identity or the epoch."""
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from hpcbridge.ctl.output import NOTHING
+from hpcbridge.identity.passcode import check_contact
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import MAX_MICRO, Micro
 
@@ -108,6 +109,7 @@ WALLTIME = Figure("time", parse_walltime)
 SIZE = Figure("size", parse_size)
 PROGRAM = Figure("program", parse_program)
 PLACE = Figure("lat,lon", parse_place)
+CONTACT = Figure("address", check_contact)
 
 
 def _coarse(degrees: str) -> int:

@@ -19,6 +19,7 @@ from hpcbridge.ctl.check import check
 from hpcbridge.ctl.clusters import clusters
 from hpcbridge.ctl.completion import completion
 from hpcbridge.ctl.context import Context
+from hpcbridge.ctl.documents import documents
 from hpcbridge.ctl.enrol import enrol
 from hpcbridge.ctl.events import events
 from hpcbridge.ctl.gaps import gaps
@@ -30,6 +31,7 @@ from hpcbridge.ctl.nodes import nodes
 from hpcbridge.ctl.offers import offers
 from hpcbridge.ctl.output import show_error
 from hpcbridge.ctl.parse import parse
+from hpcbridge.ctl.passcode import passcode
 from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
 from hpcbridge.ctl.record import record
@@ -113,7 +115,7 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
 
 for _command in (
     enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse,
-    offers, why, rent, rentals, balance, events, ledger_group, receipt_group, admin, completion,
+    offers, why, rent, passcode, rentals, balance, events, ledger_group, receipt_group, documents, admin, completion,
 ):  # fmt: skip
     cli.add_command(_command)
 ledger_group.add_command(money)

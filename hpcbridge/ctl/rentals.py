@@ -4,18 +4,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
 
 from hpcbridge.contract.market import rental_name
+from hpcbridge.contract.pricing import SECONDS_PER_HOUR, price_per_hour
 from hpcbridge.contract.requests import MAX_CORES
 from hpcbridge.ctl.context import Context, output_option, pass_context
-from hpcbridge.ctl.figures import AMOUNT, WALLTIME, amount
+from hpcbridge.ctl.figures import AMOUNT, CONTACT, WALLTIME, amount
 from hpcbridge.ctl.forms import as_json
-from hpcbridge.ctl.output import Column, duration, moment, note, print_facts, print_json, print_line, print_table
-from hpcbridge.model.market import Cancellation, Rental, RentalOrder, StatementLine
+from hpcbridge.ctl.output import Column, clock, duration, moment, note, print_facts, print_json, print_line, print_table
+from hpcbridge.ctl.passcode import told_of_passcode
+from hpcbridge.errors import HpcbridgeError, Refused
+from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.model.market import Cancellation, Rental, RentalOrder, RentalState, StatementLine
+from hpcbridge.model.relay import Sealed, SealedKind
+from hpcbridge.submitter.passcodes import forget_passcode, fresh_key, leave_contact
 from hpcbridge.wire.marketqueries import get_balance, get_rental, get_request, list_rentals
+from hpcbridge.wire.queries import Call
+from hpcbridge.wire.relay import collect_sealed
 
 _COLUMNS = (
     Column(title="RENTAL"),
@@ -52,6 +61,7 @@ _LINE_COLUMNS = (
 @click.option("--gpus", type=click.IntRange(0, MAX_CORES), help="Fewer GPUs than asked for.")
 @click.option("--walltime", type=WALLTIME, metavar="T", help="A shorter time than asked for, for example 02:00:00.")
 @click.option("--extra-limit", type=AMOUNT, default="0", metavar="AMOUNT", help="May be charged beyond the deposit; 0 unless given.")
+@click.option("--contact", type=CONTACT, help="A mail address, sealed to the provider, which sends the sealed passcode there as well.")
 @output_option
 @pass_context
 def rent(
@@ -64,6 +74,7 @@ def rent(
     gpus: int | None,
     walltime: int | None,
     extra_limit: int,
+    contact: str | None,
 ) -> None:
     """Rent a queue of OFFER, or the best offer of a request. The deposit is held until the rental ends; what is not used comes back.
 
@@ -73,24 +84,30 @@ def rent(
         raise click.UsageError("give OFFER and --queue Q, or --best REQUEST")
     way = context.way()
     asked = get_request(way.call, best or (offer or "").partition("-")[0]).asked
-    body = RentalOrder(
-        offer=offer or "",
-        request=best,
-        queue=queue,
-        cores=asked.cores if cores is None else cores,
-        gpus=asked.gpus if gpus is None else gpus,
-        walltime_seconds=walltime,
-        extra_limit=extra_limit,
-    )
-    submitted = way.submit(body)
-    submitted.check_accepted()
+    keys = context.keys()
+    with fresh_key(keys) as public:
+        body = RentalOrder(
+            offer=offer or "",
+            request=best,
+            queue=queue,
+            cores=asked.cores if cores is None else cores,
+            gpus=asked.gpus if gpus is None else gpus,
+            walltime_seconds=walltime,
+            extra_limit=extra_limit,
+            sealing_key=public,
+        )
+        submitted = way.submit(body)
+        submitted.check_accepted()
     rental, _ = get_rental(way.call, rental_name(submitted.index))
     if context.json:
         print_json(as_json(rental))
-        return
-    print_facts(_facts(rental), title=f"Rental {rental.rental}")
-    note(f"Rented (entry {submitted.index}, receipt verified). To give it back before the first job:")
-    note(f"  hpcbridgectl rentals cancel {rental.rental}")
+    else:
+        print_facts(_facts(rental), title=f"Rental {rental.rental}")
+        note(f"Rented (entry {submitted.index}, receipt verified).")
+    if contact:
+        _leave_contact(way.call, keys, rental, contact=contact)
+    if not context.json:
+        _advise(rental)
 
 
 @click.command(short_help="Your account: to spend, and held.")
@@ -130,11 +147,14 @@ def list_command(context: Context, *, open_only: bool) -> None:
 @pass_context
 def show(context: Context, rental_id: str) -> None:
     """Show a rental with its statement; each line names the entry of the log that moved the money."""
-    rental, lines = get_rental(context.way().call, rental_id)
+    way = context.way()
+    rental, lines = get_rental(way.call, rental_id)
+    sealed = _passcode_of(way.call, rental)
     if context.json:
-        print_json({"rental": as_json(rental), "statement": [as_json(line) for line in lines]})
+        told = {} if sealed is None else {"passcode": as_json(dataclasses.replace(sealed, box=b""))}
+        print_json({"rental": as_json(rental), **told, "statement": [as_json(line) for line in lines]})
         return
-    print_facts(_facts(rental), title=f"Rental {rental.rental}")
+    print_facts(_facts(rental, sealed), title=f"Rental {rental.rental}")
     print_line("")
     print_table(_LINE_COLUMNS, (_line(line) for line in lines), empty="No movements.")
 
@@ -145,12 +165,47 @@ def show(context: Context, rental_id: str) -> None:
 @pass_context
 def cancel(context: Context, rental_id: str) -> None:
     """Give a rental back before its first job; the whole deposit comes back."""
-    submitted = context.way().submit(Cancellation(rental=rental_id))
+    way = context.way()
+    submitted = way.submit(Cancellation(rental=rental_id))
     submitted.check_accepted()
+    forget_passcode(context.keys(), get_rental(way.call, rental_id)[0])
     if context.json:
         print_json({"entry": submitted.index})
     else:
         print_line(f"rental {rental_id} is cancelled (entry {submitted.index}, receipt verified)")
+
+
+def _leave_contact(call: Call, keys: KeyDirectory, rental: Rental, *, contact: str) -> None:
+    """The rental stands whatever becomes of the address."""
+    try:
+        leave_contact(call, keys, rental, contact=contact)
+    except HpcbridgeError as error:
+        note(f"note: the address could not be left ({error}); try: hpcbridgectl passcode {rental.rental} --contact {contact}")
+
+
+def _advise(rental: Rental) -> None:
+    """What comes next, and what the deposit does not pay."""
+    seconds = rental.limit_seconds if rental.walltime_seconds is None else rental.walltime_seconds
+    per_hour = price_per_hour(rental.rates, cores=rental.cores, gpus=rental.gpus)
+    price = -(-per_hour * seconds // SECONDS_PER_HOUR)
+    note(f"Username, login and passcode, as soon as the account is made:  hpcbridgectl passcode {rental.rental}")
+    note(f"To give it back before the first job:  hpcbridgectl rentals cancel {rental.rental}")
+    if price > rental.deposit + rental.extra_limit:
+        paid = (rental.deposit + rental.extra_limit) * SECONDS_PER_HOUR // per_hour
+        note(
+            f"Deposit and extra limit pay {clock(paid)} of all cores; the {clock(seconds)} you want cost {amount(price)}."
+            f" To cover them, give it back and rent with --extra-limit {amount(price - rental.deposit)}"
+        )
+
+
+def _passcode_of(call: Call, rental: Rental) -> Sealed | None:
+    """Where the passcode is, for the user of an open rental; None for everybody else."""
+    if rental.state is RentalState.ENDED or rental.member is None:
+        return None
+    try:
+        return collect_sealed(call, rental.rental, SealedKind.PASSCODE)
+    except Refused:  # an admin's or auditor's eyes
+        return None
 
 
 def _row(rental: Rental) -> tuple[Any, ...]:
@@ -169,7 +224,7 @@ def _row(rental: Rental) -> tuple[Any, ...]:
     )
 
 
-def _facts(rental: Rental) -> list[tuple[str, Any]]:
+def _facts(rental: Rental, sealed: Sealed | None = None) -> list[tuple[str, Any]]:
     facts = [
         ("state", f"{rental.state} ({rental.end})" if rental.end else rental.state),
         ("offer", rental.offer),
@@ -178,6 +233,7 @@ def _facts(rental: Rental) -> list[tuple[str, Any]]:
         ("login", rental.login_address),
         ("username", rental.username),
         ("account", " ".join(part for part in (rental.account, rental.account_text) if part)),
+        ("passcode", None if sealed is None else told_of_passcode(rental, sealed)),
         ("queue", rental.queue),
         ("cores", rental.cores),
         ("gpus", rental.gpus or None),

@@ -90,11 +90,7 @@ class KeyDirectory:
 
     def load_sealing_key(self) -> x25519.X25519PrivateKey:
         """The key that opens what was sealed to this installation."""
-        path = self.path / "sealing-key.pem"
-        key = _load_private_key(path)
-        if not isinstance(key, x25519.X25519PrivateKey):
-            raise ConfigError(f"{path}: not an X25519 key")
-        return key
+        return load_x25519_key(self.path / "sealing-key.pem")
 
     def create_log_key(self) -> ed25519.Ed25519PrivateKey:
         """Makes `log-key.pem`, which signs checkpoints; only a ledger has one. Its public half goes to `log-key.pub`."""
@@ -218,6 +214,24 @@ def load_p256_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ConfigError(f"{path}: not a P-256 key")
     return key
+
+
+def load_x25519_key(path: Path) -> x25519.X25519PrivateKey:
+    """Reads an X25519 private key; ConfigError if others could read it, or if it is something else."""
+    key = _load_private_key(path)
+    if not isinstance(key, x25519.X25519PrivateKey):
+        raise ConfigError(f"{path}: not an X25519 key")
+    return key
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file if it is there, durably; StorageError if the disk says no."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be removed: {error.strerror}") from error
+    if path.parent.exists():
+        _sync_directory(path.parent)
 
 
 def read_file(path: Path, *, secret: bool = False) -> bytes:

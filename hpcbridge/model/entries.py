@@ -202,6 +202,8 @@ class RejectionCode(StrEnum):
     """The header names another ledger."""
     TOO_LARGE = "TOO_LARGE"
     """Over the size of an envelope."""
+    UNKNOWN_CONTRACT = "UNKNOWN_CONTRACT"
+    """It activates a version of the contract that the program of the ledger does not know."""
     CLOSED_EPOCH = "CLOSED_EPOCH"
     """The epoch is closed or was never opened: start a new one."""
     NUMBER_USED = "NUMBER_USED"

@@ -133,8 +133,8 @@ def _check_contract(body: bytes) -> Rejected | None:
         return None  # an entry that says so
     if version <= CONTRACT_VERSION:
         return None
-    reason = f"this replica knows contract versions up to {CONTRACT_VERSION}; install a newer program"
-    return Rejected(RejectionCode.MALFORMED_HEADER, reason)
+    reason = f"this ledger's program knows contract versions up to {CONTRACT_VERSION}, not {version}; install a newer program"
+    return Rejected(RejectionCode.UNKNOWN_CONTRACT, reason)
 
 
 def _bytes_of(envelope: Envelope, public_key: bytes) -> tuple[bytes, bytes, str, bytes]:

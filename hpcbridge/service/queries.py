@@ -17,7 +17,7 @@ from hpcbridge import __version__
 from hpcbridge.contract import queries
 from hpcbridge.contract.access import Kind, Query, Share, may_see, share_of
 from hpcbridge.contract.standing import last_tick_at
-from hpcbridge.contract.versions import contract_version
+from hpcbridge.contract.versions import CONTRACT_VERSION, contract_version
 from hpcbridge.errors import Refused
 from hpcbridge.ledger.merkle import leaf_hash
 from hpcbridge.ledger.store import StoreReader
@@ -180,6 +180,7 @@ def get_status(_request: ledger_pb2.GetStatusRequest, scope: Scope) -> ledger_pb
         last_tick_at=last_tick_at(scope.view) or 0,
         version=__version__,
         contract_version=contract_version(scope.view),
+        newest_contract_version=CONTRACT_VERSION,
         engine=library.engine,
         streams=streams,
         subscribers=subscribers,

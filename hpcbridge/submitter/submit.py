@@ -27,6 +27,7 @@ from hpcbridge.ledger.receipt import receipt_to_text
 from hpcbridge.model.entries import Checkpoint, EntryOutcome, Receipt, RejectionCode, RetryCode
 from hpcbridge.model.transactions import Body, EpochReason, EpochStart, Header, Payload, PayloadType, Seen
 from hpcbridge.submitter.chain import Chain, Decision, Step, Waiting, decide, load_chain, save_chain
+from hpcbridge.submitter.passcodes import settle_key
 from hpcbridge.wire.client import LedgerClient, SubmitStream
 from hpcbridge.wire.convert import decode, decode_body, encode, encode_body, payload_type_of
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
@@ -35,6 +36,8 @@ from hpcbridge.wire.receipts import open_leaf, read_receipt, verify_growth
 DEADLINE_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 _LOCK_ATTEMPTS = 100
+_WITH_KEY = frozenset({PayloadType.RENTAL, PayloadType.ACCOUNT_RENEWAL})
+"""Orders with a key of their own, which is named or dropped before they leave the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +262,9 @@ class _Session:
             raise IntegrityError(f"the entry at index {receipt.index} says it is entry {entry.index}")
         chain = self._grown(receipt.checkpoint)
         _keep(self._keys.path / "receipts", receipt)
+        if waiting.payload_type in _WITH_KEY:
+            body = decode_body(waiting.payload_type, decode(Payload, waiting.payload).body)
+            settle_key(self._keys, body, accepted=entry.outcomes == (EntryOutcome.ACCEPTED,), index=entry.index)
         self._save(chain.with_receipt(waiting))
         return Submitted(index=entry.index, outcomes=entry.outcomes, reasons=reasons)
 

@@ -57,6 +57,7 @@ REFUSALS: Mapping[str, grpc.StatusCode] = {
     RejectionCode.REVOKED: _UNAUTHENTICATED,
     RejectionCode.WRONG_ORIGIN: _INVALID_ARGUMENT,
     RejectionCode.TOO_LARGE: _INVALID_ARGUMENT,
+    RejectionCode.UNKNOWN_CONTRACT: _INVALID_ARGUMENT,
     RejectionCode.CLOSED_EPOCH: _FAILED_PRECONDITION,
     RejectionCode.NUMBER_USED: grpc.StatusCode.ALREADY_EXISTS,
 }

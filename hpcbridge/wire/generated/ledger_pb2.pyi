@@ -542,7 +542,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class LedgerStatus(_message.Message):
-    __slots__ = ("origin", "checkpoint", "last_entry_at", "last_tick_at", "version", "contract_version", "engine", "streams", "subscribers", "refusals")
+    __slots__ = ("origin", "checkpoint", "last_entry_at", "last_tick_at", "version", "contract_version", "engine", "streams", "subscribers", "refusals", "newest_contract_version")
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     LAST_ENTRY_AT_FIELD_NUMBER: _ClassVar[int]
@@ -553,6 +553,7 @@ class LedgerStatus(_message.Message):
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBERS_FIELD_NUMBER: _ClassVar[int]
     REFUSALS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_CONTRACT_VERSION_FIELD_NUMBER: _ClassVar[int]
     origin: str
     checkpoint: _entries_pb2.Checkpoint
     last_entry_at: int
@@ -563,7 +564,8 @@ class LedgerStatus(_message.Message):
     streams: int
     subscribers: int
     refusals: _containers.RepeatedCompositeFieldContainer[_transactions_pb2.Parameter]
-    def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[_Union[_entries_pb2.Checkpoint, _Mapping]] = ..., last_entry_at: _Optional[int] = ..., last_tick_at: _Optional[int] = ..., version: _Optional[str] = ..., contract_version: _Optional[int] = ..., engine: _Optional[str] = ..., streams: _Optional[int] = ..., subscribers: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[_transactions_pb2.Parameter, _Mapping]]] = ...) -> None: ...
+    newest_contract_version: int
+    def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[_Union[_entries_pb2.Checkpoint, _Mapping]] = ..., last_entry_at: _Optional[int] = ..., last_tick_at: _Optional[int] = ..., version: _Optional[str] = ..., contract_version: _Optional[int] = ..., engine: _Optional[str] = ..., streams: _Optional[int] = ..., subscribers: _Optional[int] = ..., refusals: _Optional[_Iterable[_Union[_transactions_pb2.Parameter, _Mapping]]] = ..., newest_contract_version: _Optional[int] = ...) -> None: ...
 
 class EnrolRequest(_message.Message):
     __slots__ = ("token_secret", "installation", "csr")
