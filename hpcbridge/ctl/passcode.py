@@ -144,7 +144,7 @@ def _show(context: Context, rental: Rental, opened: OpenedPasscode) -> None:
     except OSError as error:
         raise HpcbridgeError(f"the passcode could not be written: {error.strerror}", hint="nothing was deleted; run it again") from error
     note(f"Signed by {opened.signer.submitter}. It is shown this once: change it at the first login (passwd).")
-    if not sys.stdout.isatty():
+    if not context.json and not sys.stdout.isatty():
         note("Standard output is no terminal: whatever reads it has the passcode now.")
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import click
@@ -151,7 +150,7 @@ def show(context: Context, rental_id: str) -> None:
     rental, lines = get_rental(way.call, rental_id)
     sealed = _passcode_of(way.call, rental)
     if context.json:
-        told = {} if sealed is None else {"passcode": as_json(dataclasses.replace(sealed, box=b""))}
+        told = {} if sealed is None else {"passcode": {name: value for name, value in as_json(sealed).items() if name != "box"}}
         print_json({"rental": as_json(rental), **told, "statement": [as_json(line) for line in lines]})
         return
     print_facts(_facts(rental, sealed), title=f"Rental {rental.rental}")
