@@ -22,7 +22,7 @@ from hpcbridge.model.clusters import ClusterState, Rates, Registration, Schedule
 from hpcbridge.model.entries import EntryOutcome, EventType
 from hpcbridge.model.identities import Caller, Role, Submitter
 from hpcbridge.model.jobs import Job, JobState, Outcome
-from hpcbridge.model.market import Credit, LineKind, Rental, RentalOrder, RentalState, Request, StatementLine
+from hpcbridge.model.market import MAX_MICRO, Credit, LineKind, Rental, RentalOrder, RentalState, Request, StatementLine
 from hpcbridge.model.transactions import Body, Decision, JobChange, JobChanges
 from hpcbridge.wire.convert import payload_type_of
 from tests.contract.market_sites import RATES, queue
@@ -207,7 +207,8 @@ class Book:
             assert usages[-1].not_covered == max(0, usages[-1].charge - paid)
             assert 0 <= paid <= max(usage.charge for usage in usages)
             missing += usages[-1].not_covered
-        assert rental.not_covered == missing
+        assert int(tally_of(self.state, rental.rental).missing) == missing
+        assert rental.not_covered == min(missing, MAX_MICRO - 1)
 
 
 def opened(*, credit: int = 10_000_000, rates: Rates = RATES, book: Book | None = None, **figures: Any) -> Book:
