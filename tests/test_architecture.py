@@ -31,6 +31,7 @@ DOORS = {
     "grpc_health": {"service/"},
     "grpc_reflection": {"service/"},
     "systemd": {"daemon/systemd.py"},
+    "maxminddb": {"daemon/location.py"},
     "prometheus_client": {"agent/metrics.py", "daemon/exposition.py"},
     "psutil": {"daemon/vitals.py", "schedulers/local/scheduler.py"},
     "pyslurm": {"schedulers/slurm/pyslurm_child.py"},

@@ -87,6 +87,7 @@ def test_everything_written_is_read_exactly(tmp_path: Path) -> None:
         ('name = "north"', 'name = "North Pole"', [":3:", "lower-case"]),
         ("location = [35.681236, 139.767125]", "location = [135.6, 139.7]", ["latitude", "at most 90"]),
         ("cpu_core_per_hour = 0.05", "cpu_core_per_hour = 0.0000001", ["six decimals"]),
+        ("cpu_core_per_hour = 0.05", "cpu_core_per_hour = 0", ["rates.cpu_core_per_hour: 0 is no price", "0.000001"]),
         ("cpu_core_per_hour = 0.05", 'cpu_core_per_hour = "0.05"', [":14:", "cluster.rates.cpu_core_per_hour: expected a number, got"]),
         ("location = [35.681236, 139.767125]", 'location = ["35.6", 139.7]', [":6:", "cluster.location: expected a number, got text"]),
         ("cpu_core_per_hour = 0.05", "cpu_core_per_hour = 1e9999999", [":3:", "rates.cpu_core_per_hour", "at most 1000000000"]),
@@ -145,8 +146,8 @@ cpu_core_per_hour = 0.03
 gpu_core_per_hour = 1.5
 
 [[cluster.queues]]
-name = "free"
-rates = { cpu_core_per_hour = 0 }
+name = "nearly-free"
+rates = { cpu_core_per_hour = 0.000001 }
 
 """
 """Stands before [cluster.rates]; its first line is number 13."""
@@ -168,7 +169,7 @@ def test_offered_queues_are_read_exactly(tmp_path: Path) -> None:
             max_walltime_seconds=48 * 3600,
             rates=Rates(cpu_core_per_hour=30_000, gpu_core_per_hour=1_500_000),
         ),
-        QueueOffer(name="free", rates=Rates(cpu_core_per_hour=0, gpu_core_per_hour=0)),
+        QueueOffer(name="nearly-free", rates=Rates(cpu_core_per_hour=1, gpu_core_per_hour=0)),
     )
     assert load(tmp_path, with_queues()).registration.rates == Rates(cpu_core_per_hour=50_000, gpu_core_per_hour=1_000_000)
     assert load(tmp_path, GOOD).registration.queues == ()
@@ -177,12 +178,12 @@ def test_offered_queues_are_read_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ('name = "free"', 'name = "gpu"', [":29:", "[[cluster.queues]] number 3: name 'gpu' is that of another one above"]),
-        ('name = "free"', 'name = ""', [":29:", "number 3: name", "1 to 64"]),
-        ('name = "free"', 'name = "free\\u0007"', [":29:", "number 3: name", "printable"]),
-        ('name = "free"', f'name = "{"q" * 65}"', [":29:", "number 3: name", "1 to 64"]),
-        ('name = "free"', "name = 3", [":29:", "cluster.queues.name: expected text in quotes"]),
-        ('name = "free"\n', "", [":28:", "cluster.queues", "name"]),
+        ('name = "nearly-free"', 'name = "gpu"', [":29:", "[[cluster.queues]] number 3: name 'gpu' is that of another one above"]),
+        ('name = "nearly-free"', 'name = ""', [":29:", "number 3: name", "1 to 64"]),
+        ('name = "nearly-free"', 'name = "free\\u0007"', [":29:", "number 3: name", "printable"]),
+        ('name = "nearly-free"', f'name = "{"q" * 65}"', [":29:", "number 3: name", "1 to 64"]),
+        ('name = "nearly-free"', "name = 3", [":29:", "cluster.queues.name: expected text in quotes"]),
+        ('name = "nearly-free"\n', "", [":28:", "cluster.queues", "name"]),
         ("max_cores = 64", "max_cores = 0", [":18:", "number 2: max_cores = 0: from 1 to 2147483648"]),
         ("max_cores = 64", 'max_cores = "64"', [":18:", "cluster.queues.max_cores: expected a whole number"]),
         ("max_cores = 64", "max_cores = 64.5", [":18:", "cluster.queues.max_cores"]),
@@ -195,14 +196,15 @@ def test_offered_queues_are_read_exactly(tmp_path: Path) -> None:
         ("memory_bytes = 549755813888", 'memory = "512GiB"', [":21:", "did you mean 'memory_bytes'"]),
         ("max_walltime_seconds = 172800", "max_walltime_seconds = 0", [":22:", "number 2: max_walltime_seconds = 0"]),
         ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = 0.0000003", [":25:", "number 2: rates.cpu_core_per_hour", "six decimals"]),
+        ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = 0.0", [":25:", "number 2: rates.cpu_core_per_hour", "0 is no price"]),
         ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = -0.03", [":25:", "number 2: rates.cpu_core_per_hour", "not below 0"]),
         ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = 1e9999999", [":25:", "number 2: rates.cpu_core_per_hour"]),
         ("cpu_core_per_hour = 0.03", "cpu_core_per_hour = nan", [":25:", "number 2: rates.cpu_core_per_hour"]),
         ("cpu_core_per_hour = 0.03", 'cpu_core_per_hour = "0.03"', [":25:", "cluster.queues.rates.cpu_core_per_hour: expected a number"]),
         ("cpu_core_per_hour = 0.03\n", "", [":24:", "cluster.queues.rates", "cpu_core_per_hour"]),
-        ("{ cpu_core_per_hour = 0 }", "{ cpu_core_per_hour = -1 }", [":30:", "number 3: rates.cpu_core_per_hour", "not below 0"]),
-        ("{ cpu_core_per_hour = 0 }", "{ cpu_per_hour = 1 }", [":30:", "cluster.queues.rates.cpu_per_hour", "did you mean"]),
-        ("{ cpu_core_per_hour = 0 }", "5", [":30:", "cluster.queues.rates: expected a section, got a whole number"]),
+        ("{ cpu_core_per_hour = 0.000001 }", "{ cpu_core_per_hour = -1 }", [":30:", "number 3: rates.cpu_core_per_hour", "not below 0"]),
+        ("{ cpu_core_per_hour = 0.000001 }", "{ cpu_per_hour = 1 }", [":30:", "cluster.queues.rates.cpu_per_hour", "did you mean"]),
+        ("{ cpu_core_per_hour = 0.000001 }", "5", [":30:", "cluster.queues.rates: expected a section, got a whole number"]),
     ],
 )
 def test_a_mistake_in_a_queue_is_named_with_its_place(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:

@@ -27,6 +27,7 @@ from hpcbridge.agent.metrics import AgentCollector
 from hpcbridge.agent.monitor import QUESTIONS, Monitor
 from hpcbridge.agent.observations import Observations
 from hpcbridge.agent.publish import PublishMode
+from hpcbridge.agent.registering import registration_of
 from hpcbridge.agent.renewal import Renewal
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
@@ -230,6 +231,7 @@ class _Daemon:
             read_frontend=read_frontend,
             stored=self._wake_gateway,
             came_back=self._ask_about,
+            takes_hardware=lambda: self._gateway.takes(PayloadType.REQUEST),
         )
         self._workers = self._add_workers()
 
@@ -307,7 +309,7 @@ class _Daemon:
     def _register(self) -> None:
         """`[cluster]` is sent, with the key for addresses, when it differs from what the ledger answered to last."""
         key = self._identity.load_or_create_sealing_key().public_key().public_bytes_raw()
-        content = encode(dataclasses.replace(self._config.registration, sealing_key=key))
+        content = encode(dataclasses.replace(registration_of(self._config), sealing_key=key))
         if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
             return
         self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())

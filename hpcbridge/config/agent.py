@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hpcbridge.config.checks import check_address, check_positive, is_loopback
-from hpcbridge.config.cluster import ClusterSection, check_queues, registration_of
+from hpcbridge.config.cluster import ClusterSection, check_location, check_queues, registration_of
 from hpcbridge.config.log import LogSection
 from hpcbridge.config.source import Source
 from hpcbridge.model.clusters import Registration
@@ -139,6 +139,7 @@ def load_agent_config(path: Path) -> AgentConfig:
     """Reads hpcbridged.toml; ConfigError naming file, line and key."""
     source = Source(path)
     config = source.read(AgentConfig)
+    check_location(source, config.cluster)
     check_queues(source, config.cluster.queues)
     try:
         check_name("name", config.cluster.name)

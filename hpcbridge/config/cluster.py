@@ -8,9 +8,11 @@ What the ledger would refuse is said here already, with its line.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from hpcbridge.config.source import Source
 from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
@@ -18,6 +20,7 @@ from hpcbridge.model.jobs import MAX_BYTES
 from hpcbridge.model.printable import is_printable
 
 _MICRO = Decimal(1_000_000)
+_FREE = ": 0 is no price; ask at least 0.000001, or leave the rates out and nothing is offered"
 MAX_QUEUES = 256
 MAX_QUEUE_TEXT = 64
 QUEUE_FIGURES = {"max_cores": (1, 1 << 31), "gpus": (0, 1 << 31), "memory_bytes": (1, MAX_BYTES), "max_walltime_seconds": (1, 1 << 31)}
@@ -34,7 +37,7 @@ class ProgramSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatesSection:
-    """Asked prices in the network's currency for one hour, with up to six decimals."""
+    """Asked prices in the network's currency for one hour, with up to six decimals. GPUs at 0 are not offered."""
 
     cpu_core_per_hour: Decimal
     gpu_core_per_hour: Decimal = Decimal(0)
@@ -55,11 +58,15 @@ class QueueSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSection:
-    """The cluster as it is registered; ``location`` is latitude and longitude in degrees. ``queues`` are those offered, or all."""
+    """The cluster as it is registered. ``location`` is latitude and longitude in degrees; without it, ``location_address``, an IP address
+    of the site, is looked up in ``location_database``, a .mmdb file of the site. ``queues`` are those offered, or all.
+    """
 
     name: str
     login_address: str = ""
     location: tuple[Decimal, Decimal] | None = None
+    location_database: Path | None = None
+    location_address: str | None = None
     programs: tuple[ProgramSection, ...] = ()
     installs_programs: bool = False
     rates: RatesSection | None = None
@@ -100,6 +107,8 @@ def _rates(rates: RatesSection | None) -> Rates | None:
     gpu = _micro("rates.gpu_core_per_hour", rates.gpu_core_per_hour)
     if cpu is None or gpu is None or cpu < 0 or gpu < 0:
         raise ValueError("rates: a price is not below 0")
+    if cpu == 0:
+        raise ValueError(f"rates.cpu_core_per_hour{_FREE}")
     return Rates(cpu_core_per_hour=cpu, gpu_core_per_hour=gpu)
 
 
@@ -112,6 +121,23 @@ def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> i
     if scaled is None or scaled != scaled.to_integral_value():
         raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
     return int(scaled)
+
+
+def check_location(source: Source, section: ClusterSection) -> None:
+    """One way to say where the cluster is, and that one whole."""
+    named = {key for key in ("location", "location_database", "location_address") if getattr(section, key) is not None}
+    if "location" in named and len(named) > 1:
+        raise source.error(("cluster", "location"), "[cluster] location: name the place, or database and address to look it up, not both")
+    if len(named) == 1 and "location" not in named:
+        (key,) = named
+        raise source.error(("cluster", key), f"[cluster] {key}: location_database and location_address go together")
+    if section.location_address is not None:
+        try:
+            ipaddress.ip_address(section.location_address)
+        except ValueError as error:
+            place = ("cluster", "location_address")
+            told = f"[cluster] location_address {section.location_address[:60]!r} is not an IP address"
+            raise source.error(place, told, hint="no name and no port, just the address, for example 203.0.113.7") from error
 
 
 def check_queues(source: Source, queues: tuple[QueueSection, ...]) -> None:
@@ -147,4 +173,6 @@ def _queue_fault(queue: QueueSection, names: set[str]) -> tuple[str, str]:
             return f"rates.{item.name}", str(error)
         if price < 0:
             return f"rates.{item.name}", ": a price is not below 0"
+        if price == 0 and item.name == "cpu_core_per_hour":
+            return f"rates.{item.name}", _FREE
     return "", ""

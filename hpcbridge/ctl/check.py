@@ -14,6 +14,7 @@ import click
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, LedgerConfig, load_agent_config, load_ledger_config
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.output import note, print_json, print_line
+from hpcbridge.daemon.location import locate
 from hpcbridge.errors import ConfigError, HpcbridgeError
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.certificates import read_certificate, verify_issued, verify_valid_at
@@ -85,6 +86,9 @@ def _agent_checks(file: Path) -> Iterator[Checked]:
     if not loaded:
         return
     config = loaded[0]
+    database, address = config.cluster.location_database, config.cluster.location_address
+    if database is not None and address is not None:
+        yield _tried("location", lambda: _locate(database, address))
     scripts = _tried("scripts", lambda: _check_scripts(config))
     yield scripts
     if scripts.error is None:
@@ -138,6 +142,11 @@ def _check_scripts(config: AgentConfig) -> str:
         raise ConfigError(f"{directory}: no script {', '.join(missing)}", hint="check [scheduler] scripts in the configuration")
     first = "; pyslurm is asked first" if asks_pyslurm(config.scheduler) else ""
     return f"{', '.join(QUERIES)} in {directory}{first}"
+
+
+def _locate(database: Path, address: str) -> str:
+    latitude, longitude = locate(database, address)
+    return f"{address} is at {latitude / 1_000_000:.4f}, {longitude / 1_000_000:.4f} by {database}"
 
 
 def _check_identity(config: AgentConfig) -> str:
