@@ -151,11 +151,11 @@ def _judged(report: Report, *, secret: str | None) -> ActionResult:
 
 
 def _one_line(raw: bytes, *, secret: str | None) -> str:
-    """The end of what a script complained, where shells and programs put what matters."""
+    """What a script complained. Of much the middle is left out: its own words mostly come first, those of a program it ran last."""
     lines = (line.strip() for line in raw.decode(errors="surrogateescape").splitlines())
     text = _without(secret, "; ".join(line for line in lines if line))
-    shown = escape_text(text, limit=4 * len(text) * 2)
-    return shown if len(shown) <= MAX_REASON else f"…{shown[1 - MAX_REASON :]}"
+    shown = escape_text(text, limit=10 * len(text))
+    return shown if len(shown) <= MAX_REASON else f"{shown[: MAX_REASON // 2]}…{shown[1 - MAX_REASON // 2 :]}"
 
 
 def _facts(raw: bytes, *, secret: str | None) -> tuple[Mapping[str, str], str]:
