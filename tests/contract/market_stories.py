@@ -256,6 +256,7 @@ def other_words(book: Book) -> None:
     book.accepted("ann", Documents(documents=(document,)))
     book.accepted("siteone", Gap(cluster="c1", reason="spool full", since_at=1, until_at=2, count=3))
     book.accepted("siteone", registration("c1", queues=(QueueOffer(name="batch", max_cores=1000, gpus=8, gpu_type="A100"),)))
+    book.at += MINUTE
     tell(book, "c1")
     book.accepted("ann", Request(cores=1, programs=(GROMACS,), gpus=1, gpu_type="a100"))
     begin(book)
