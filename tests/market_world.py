@@ -9,9 +9,10 @@ with a passcode as a stranger would. Needs root. Used by the end-to-end test of 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -31,11 +32,12 @@ QUICK = {"rental_grace_ms": 3000}
 
 
 class Site(Protocol):
-    """A cluster: its scheduler runs in the world of its accounts."""
+    """A cluster: its scheduler runs in the world of its accounts. `two_cores` are a submission's options for a job of two cores."""
 
     scheduler: str
     accounts: PrivateAccounts
     submit_command: str
+    two_cores: tuple[str, ...]
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -43,6 +45,12 @@ class Site(Protocol):
 
     def login(self, username: str, passcode: str, command: str) -> str:
         """Runs a command on the frontend as somebody who knows a passcode; RuntimeError if the login is refused or the command fails."""
+
+    def submit(self, username: str, passcode: str, command: str, *options: str) -> str:
+        """A job of a shell command by this user; returns what the scheduler's command answers."""
+
+    def wait_running(self, job_id: str) -> None:
+        """Waits until a job runs."""
 
     def close(self) -> None:
         """Ends everything."""
@@ -53,6 +61,7 @@ class SlurmSite(Site):
 
     scheduler = "slurm"
     submit_command = "sbatch"
+    two_cores = ("--ntasks=2", "--no-requeue")
 
     def __init__(self, directory: Path, *, cluster: str, nodes: int = 2) -> None:
         with ExitStack() as stack:
@@ -73,12 +82,15 @@ class SlurmSite(Site):
         return self.accounts.run(["su", "-", username, "-c", command], user=STRANGER, stdin=f"{passcode}\n".encode())
 
     def submit(self, username: str, passcode: str, command: str, *options: str) -> str:
-        """sbatch by this user; returns the job id."""
-        line = " ".join(["sbatch", "--parsable", *options, f"--wrap='{command}'"])
-        return self.login(username, passcode, line).strip()
+        """sbatch by this user."""
+        return self.login(username, passcode, " ".join(["sbatch", *options, f"--wrap='{command}'"])).strip()
+
+    def wait_running(self, job_id: str) -> None:
+        """As squeue says."""
+        self.slurm.wait_state(job_id, "RUNNING")
 
     def fail_node_of(self, job_id: str) -> str:
-        """The node a job runs on breaks down: the job ends by the site's fault. Returns the node."""
+        """The node is set down."""
         node = self.slurm.run(["squeue", "-h", "-j", job_id, "-o", "%N"]).strip()
         self.slurm.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=power"])
         return node
@@ -93,6 +105,7 @@ class GridEngineSite(Site):
 
     scheduler = "gridengine"
     submit_command = "qsub"
+    two_cores = ("-pe", "smp", "2")
 
     def __init__(self, directory: Path, *, cluster: str, nodes: int = 2) -> None:
         with ExitStack() as stack:
@@ -111,14 +124,18 @@ class GridEngineSite(Site):
         """As the private Grid Engine's."""
         return self.gridengine.environment
 
+    def wait_running(self, job_id: str) -> None:
+        """As qstat says."""
+        self.gridengine.wait_state(job_id, "r")
+
     def login(self, username: str, passcode: str, command: str) -> str:
         """su on head1."""
         stranger = ["setpriv", f"--reuid={STRANGER}", "--regid=nogroup", "--clear-groups"]
         return self.gridengine.run([*stranger, "su", "-", username, "-c", command], stdin=f"{passcode}\n".encode())
 
     def submit(self, username: str, passcode: str, command: str, *options: str) -> str:
-        """qsub by this user; returns the job id."""
-        line = " ".join(["qsub", "-terse", "-b", "y", "-shell", "n", *options, "/bin/sh", "-c", f"'{command}'"])
+        """qsub by this user."""
+        line = " ".join(["qsub", "-b", "y", "-shell", "n", *options, "/bin/sh", "-c", f"'{command}'"])
         return self.login(username, passcode, line).strip()
 
     def close(self) -> None:
@@ -171,9 +188,7 @@ class Follower:
 
     def __init__(self, identity: Path) -> None:
         argv = [str(BIN / "hpcbridgectl"), "--identity", str(identity), "-o", "json", "events", "--from", "0.0", "--follow"]
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self._heard: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -201,6 +216,15 @@ class Follower:
         wait_until(came, what=f"{event_type} of {subject or 'anything'}", seconds=seconds)
         return found[0]
 
+    def live(self, *, seconds: float) -> Iterator[dict[str, Any]]:
+        """Every event in order, and what comes, for so long at most."""
+        read, pause = 0, threading.Event()
+        for _ in range(int(seconds / 0.1)):
+            while read < len(self._heard):
+                read += 1
+                yield self._heard[read - 1]
+            pause.wait(0.1)
+
     def way_of(self, job: str) -> list[tuple[str, str | None]]:
         """Phases of a job (`cluster/id#incarnation`) as they came, each with its outcome."""
         return [(event["body"]["phase"], event["body"]["outcome"]) for event in self.heard("JOB_CHANGED", job)]
@@ -208,6 +232,14 @@ class Follower:
     def _read(self) -> None:
         for line in self._process.stdout or ():
             self._heard.append(json.loads(line))
+
+
+def job_id_of(answer: str) -> str:
+    """The number in what sbatch or qsub says."""
+    found = re.search(r"job (\d+)", answer)
+    if found is None:
+        raise RuntimeError(f"no job in {answer!r}")
+    return found[1]
 
 
 def set_parameters(network: Bridge, values: Mapping[str, int]) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tests.bridge import Bridge
 from tests.demo.scene import Scene, SceneMissing, Wanted
-from tests.private_gridengine import GridEngineMissing, PrivateGridEngine
+from tests.market_world import HAMBURG, GridEngineSite, frontend
+from tests.private_accounts import WorldMissing
+from tests.private_gridengine import GridEngineMissing
 
 SECONDS_IN_QUEUE = 4
 """Jobs on an empty cluster start at once; they wait a little so that the queue is seen."""
@@ -36,9 +38,10 @@ class GridEngineScene(Scene):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         try:
-            self._gridengine = PrivateGridEngine(directory / "gridengine", nodes=4, cluster="north")
-        except GridEngineMissing as error:
+            self.site = GridEngineSite(directory / "north", cluster="north", nodes=4)
+        except (GridEngineMissing, WorldMissing) as error:
             raise SceneMissing(str(error)) from error
+        self._gridengine = self.site.gridengine
 
     def overview(self) -> str:
         """qhost."""
@@ -46,7 +49,7 @@ class GridEngineScene(Scene):
 
     def bridge(self) -> Bridge:
         """A bridge to it."""
-        return Bridge(self._directory, scheduler="gridengine", environment=self._gridengine.environment)
+        return frontend(self._directory, self.site, cluster="north", location=HAMBURG)
 
     def submit(self, job: Wanted) -> str:
         """qsub."""
@@ -65,4 +68,4 @@ class GridEngineScene(Scene):
 
     def close(self) -> None:
         """Ends every process of it."""
-        self._gridengine.close()
+        self.site.close()

@@ -28,6 +28,7 @@ class LocalScene(Scene):
     submit_command = "setsid"
     while_the_last_runs = "The last job still runs"
     seconds_for_all_ends = 120.0
+    site = None
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -23,9 +23,12 @@ from tests.bridge import BIN, ROOT, Bridge
 from tests.demo.existing import ExistingScene
 from tests.demo.gridengine import GridEngineScene
 from tests.demo.local import LocalScene
+from tests.demo.market import play_market
 from tests.demo.scene import Scene, SceneMissing
 from tests.demo.slurm import SlurmScene
 from tests.demo.story import Subscriber, console, submit, title, verify, watch
+from tests.private_accounts import WorldMissing
+from tests.private_slurm import SlurmMissing
 
 DIRECTORY = Path(os.environ.get("DEMO_DIRECTORY", ROOT / "build" / "demo")).absolute()
 SCENES: Mapping[str, Callable[[Path], Scene]] = {
@@ -47,13 +50,13 @@ def main() -> int:
     with ExitStack() as stack:
         try:
             scene, bridge = set_up(stack, SCENES[scheduler])
-            events = stack.enter_context(Subscriber(bridge))
-            wanted = submit(scene)
+            with Subscriber(bridge) as events:
+                wanted = submit(scene)
+                ended = watch(bridge, scene, events, wanted)
         except (SceneMissing, RuntimeError, TimeoutError) as error:
-            console.print(f"[red]The demo could not start:[/] {escape(str(error))}")
+            console.print(f"[red]The demo could not be played:[/] {escape(str(error))}")
             return 1
-        ended = watch(bridge, scene, events, wanted)
-        verified = verify(bridge)
+        verified = verify(bridge) and _market(stack, scene, bridge)
         if os.environ.get("KEEP") == "1":
             say_how_to_look_around(scene, bridge)
             wait_for_interrupt(stopping)
@@ -77,6 +80,17 @@ def set_up(stack: ExitStack, start: Callable[[Path], Scene]) -> tuple[Scene, Bri
     return scene, bridge
 
 
+def _market(stack: ExitStack, scene: Scene, bridge: Bridge) -> bool:
+    """The second half, where accounts can be made."""
+    if scene.site is None:
+        return True
+    try:
+        return play_market(stack, DIRECTORY, scene.site, bridge)
+    except (SlurmMissing, WorldMissing, RuntimeError, TimeoutError) as error:
+        console.print(f"[red]The market could not be played:[/] {escape(str(error))}")
+        return False
+
+
 def say_how_to_look_around(scene: Scene, bridge: Bridge) -> None:
     """Commands to copy while everything is up."""
     title("KEEP=1: everything stays up until Ctrl-C. Look around from another terminal:")
@@ -88,6 +102,7 @@ def say_how_to_look_around(scene: Scene, bridge: Bridge) -> None:
         ("admin", f"{ctl} --identity {bridge.admin_identity} events --follow"),
         ("", f"{ctl} --identity {bridge.admin_identity} admin members"),
         ("user", scene.a_job_to_try()),
+        *([("user of the market", f"{ctl} --identity {DIRECTORY}/people/ulla offers --cores 2")] if scene.site else []),
         ("kill -9 at will", f"kill -9 {agent}; {BIN}/hpcbridged --config {bridge.agent_config}"),
     ):
         console.print(f"  {who:<26}{command}", markup=False)

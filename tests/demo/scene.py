@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.bridge import Bridge
+from tests.market_world import Site
 
 
 class SceneMissing(RuntimeError):
@@ -54,6 +55,8 @@ class Scene(Protocol):
     jobs: Sequence[Wanted]
     while_the_last_runs: str
     seconds_for_all_ends: float
+    site: Site | None
+    """The same scheduler with accounts that can be rented; None where none can be made, and so the market is not played."""
 
     def overview(self) -> str:
         """What the scheduler itself says of its nodes."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.bridge import Bridge
 from tests.demo.scene import Scene, SceneMissing, Wanted
+from tests.market_world import CHIANG_MAI, SlurmSite, frontend
+from tests.private_accounts import WorldMissing
 from tests.private_slurm import PrivateSlurm, SlurmMissing
 
 SECONDS_IN_QUEUE = 3
@@ -33,8 +35,13 @@ class SlurmScene(Scene):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.site: SlurmSite | None = None
         try:
-            self._slurm = PrivateSlurm(directory / "slurm", nodes=4, cluster="north")
+            try:
+                self.site = SlurmSite(directory / "north", cluster="north", nodes=4)
+                self._slurm = self.site.slurm
+            except WorldMissing:
+                self._slurm = PrivateSlurm(directory / "slurm", nodes=4, cluster="north")
         except SlurmMissing as error:
             raise SceneMissing(str(error)) from error
         self._slurm.wait_nodes()
@@ -45,7 +52,9 @@ class SlurmScene(Scene):
 
     def bridge(self) -> Bridge:
         """A bridge to it."""
-        return Bridge(self._directory, environment=self._slurm.environment)
+        if self.site is None:
+            return Bridge(self._directory, environment=self._slurm.environment)
+        return frontend(self._directory, self.site, cluster="north", location=CHIANG_MAI)
 
     def submit(self, job: Wanted) -> str:
         """sbatch."""
@@ -61,4 +70,4 @@ class SlurmScene(Scene):
 
     def close(self) -> None:
         """Ends every process of it."""
-        self._slurm.close()
+        (self.site or self._slurm).close()

@@ -31,7 +31,7 @@ def _demo(scheduler: str, directory: Path, environment: Mapping[str, str] | None
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=200,
+        timeout=400,
     )
     return done.returncode, done.stdout
 
@@ -62,6 +62,20 @@ def test_an_existing_scheduler_must_be_one_we_can_submit_to(tmp_path: Path) -> N
     status, said = _demo("existing", tmp_path / "demo", {"SCHEDULER_NAME": "lsf"})
     assert status == 1
     assert "slurm" in said
+
+
+@pytest.mark.full
+@pytest.mark.slurm
+@pytest.mark.gridengine
+@pytest.mark.parametrize("scheduler", ["slurm", "gridengine"])
+def test_the_demo_with_its_market(scheduler: str, tmp_path: Path) -> None:
+    check_slurm()
+    check_gridengine()
+    status, said = _demo(scheduler, tmp_path / "demo")
+    assert (status, SUCCESS in said) == (0, True), said
+    steps = ("passcode", "Submitted batch job", "has been submitted", "NODE_FAILED", "the passcode is refused", "REFUND", "all as counted here")
+    assert [step for step in steps if step not in said] == []
+    assert all(len(line) <= 120 for line in said.partition("THE MARKET")[2].splitlines()), "nothing that a terminal would break in pieces"
 
 
 @pytest.mark.full

@@ -29,6 +29,7 @@ from tests.market_world import (
     Site,
     SlurmSite,
     frontend,
+    job_id_of,
     rates_of,
     set_parameters,
 )
@@ -134,10 +135,10 @@ def passcode_of(market: Market, rental: dict[str, Any]) -> str:
 def work(market: Market, near: dict[str, Any], far: dict[str, Any], codes: dict[str, str]) -> None:
     """Jobs on both clusters by the user itself; the ledger is killed while they run, and a node breaks down."""
     me, code = near["username"], codes[near["rental"]]
-    good = market.slurm.submit(me, code, "id -un > who; sleep 4", "--ntasks=2", "--begin=now+2")
-    bad = market.slurm.submit(me, code, "sleep 600", "--ntasks=2", "--no-requeue")
+    good = job_id_of(market.slurm.submit(me, code, "id -un > who; sleep 4", "--ntasks=2", "--begin=now+2"))
+    bad = job_id_of(market.slurm.submit(me, code, "sleep 600", "--ntasks=2", "--no-requeue"))
     market.slurm.slurm.wait_state(bad, "RUNNING")
-    failing = market.gridengine.submit(far["username"], codes[far["rental"]], "sleep 2; exit 3")
+    failing = job_id_of(market.gridengine.submit(far["username"], codes[far["rental"]], "sleep 2; exit 3"))
     for cluster, job in (("north", good), ("north", bad), ("south", failing)):
         market.ulla.wait_for("JOB_CHANGED", f"{cluster}/{job}#1", holds=lambda body: body["phase"] == "RUN")
     assert market.north.ledger is not None
@@ -170,7 +171,7 @@ def check_statement(market: Market, rental: dict[str, Any], outcomes: list[str])
         price = line["usage"]["core_seconds"] * rental["rates"]["cpu_core_per_hour"] // 3600
         site = line["usage"]["outcome"] == "NODE_FAILED"
         assert (line["amount"], line["usage"]["bearer"]) == ((0, "SITE") if site else (price, "USER"))
-    charged = sum(line["amount"] for line in usage)
+    charged: int = sum(line["amount"] for line in usage)
     assert 0 < charged == rental["deposit"] - refund["amount"]
     assert (shown["rental"]["charged"], shown["rental"]["held"]) == (charged, 0)
     return charged
