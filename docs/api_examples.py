@@ -73,9 +73,7 @@ TRANSACTION_EXAMPLES: Mapping[PayloadType, str] = {
         'statute = Document(digest=sha256(Path("statute.pdf").read_bytes()).digest(), kind="statute", title="Statute of 2024")\n'
         "client.submit_documents(statute)"
     ),
-    PayloadType.ACCOUNT_RENEWAL: (
-        'client.submit(AccountRenewal(rental="l18", sealing_key=fresh_key)).check_accepted()  # hpcbridgectl passcode l18 --new'
-    ),
+    PayloadType.ACCOUNT_RENEWAL: 'client.renew_passcode("l18")',
 }
 
 _LEAVE_SEALED = (
@@ -125,11 +123,11 @@ QUERY_NOTES: Mapping[str, tuple[str, str]] = {
     Query.LIST_PROGRAM_DEMAND: ("Programs that were asked for and missing.", "client.program_demand()"),
     Query.LEAVE_SEALED: (
         _LEAVE_SEALED,
-        "# hpcbridged leaves the passcode; hpcbridgectl rent --contact leaves the address",
+        'client.leave_contact("l18", "ulla@example.org")  # the passcode is left by hpcbridged',
     ),
     Query.COLLECT_SEALED: (
         "What the other side left; acknowledged by its SHA-256 it is deleted, so it is read once and a cut connection loses nothing.",
-        "# hpcbridgectl passcode l18",
+        'passcode = client.passcode("l18")\nif passcode is not None:\n    print(passcode.text)\n    client.confirm_passcode(passcode)',
     ),
 }
 """For each query what it is for, and an example."""

@@ -25,20 +25,18 @@ writers wait for each other at the folder's lock, for up to ten seconds. The dae
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-
-from google.protobuf.message import Message
+from typing import Self
 
 from hpcbridge.audit.export import leaves_of_chunks, write_export
 from hpcbridge.contract.market import rental_name, request_name, request_of_offer
 from hpcbridge.contract.records import ClusterRecord, GapRecord, MemberRecord
-from hpcbridge.errors import ConfigError
+from hpcbridge.errors import ConfigError, HpcbridgeError, LedgerUnavailable
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.model.clusters import Program, Vetting
@@ -46,6 +44,7 @@ from hpcbridge.model.entries import Checkpoint, EventType, Receipt
 from hpcbridge.model.identities import Role, Submitter
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.market import (
+    AccountRenewal,
     Balance,
     Cancellation,
     ContractActivation,
@@ -62,14 +61,23 @@ from hpcbridge.model.market import (
     UsageNotice,
     WhyNot,
 )
-from hpcbridge.model.quantities import check_name
+from hpcbridge.model.quantities import Instant, check_name
+from hpcbridge.model.relay import SealedState
 from hpcbridge.model.transactions import Body, Decision, Document, Documents, JobWatch, NodeChange, Parameters, Revocation
-from hpcbridge.submitter.certificate import check_own_certificate, renew_if_due, renewal_due_at
+from hpcbridge.submitter.connection import Connection, wall_clock
 from hpcbridge.submitter.invitation import invite
-from hpcbridge.submitter.submit import Earlier, Submitted, finish, submit
+from hpcbridge.submitter.passcodes import (
+    collect_passcode,
+    confirm_passcode,
+    forget_passcode,
+    fresh_key,
+    has_key,
+    key_missing,
+    leave_contact,
+)
+from hpcbridge.submitter.submit import Earlier, Submitted
 from hpcbridge.wire import marketqueries, queries
-from hpcbridge.wire.client import LedgerClient, current_checkpoint, endpoints_of
-from hpcbridge.wire.enrolment import renew
+from hpcbridge.wire.client import current_checkpoint
 from hpcbridge.wire.generated import ledger_pb2
 from hpcbridge.wire.queries import LedgerEvent, LedgerStatus
 from hpcbridge.wire.receipts import read_receipt
@@ -80,6 +88,7 @@ __all__ = [
     "Earlier",
     "LedgerEvent",
     "LedgerStatus",
+    "Passcode",
     "Program",
     "Request",
     "Statement",
@@ -109,6 +118,17 @@ class Statement:
     lines: tuple[StatementLine, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passcode:
+    """The first passcode of a rented account; not in the `repr`. `signer` is the provider's installation, verified."""
+
+    rental: Rental
+    text: str = field(repr=False)
+    signer: Submitter
+    made_at: Instant
+    box: bytes = field(repr=False)
+
+
 class Client:
     """An identity at its ledger. Close it, or use it as a context manager."""
 
@@ -130,12 +150,7 @@ class Client:
             raise ConfigError(f"no identity in {path}", hint="enrol with a token from your network's admin: hpcbridgectl enrol")
         self._profile = self._keys.load_profile()
         self._log_key = self._keys.load_log_public_key()
-        check_own_certificate(self._keys)
-        self._on_earlier = _log_earlier if on_earlier is None else on_earlier
-        self._writing = threading.Lock()
-        self._renewing = threading.Lock()
-        self._renewal_at = renewal_due_at(self._keys)
-        self._ledger = LedgerClient(endpoints_of(self._keys, ledger), self._keys)
+        self._connection = Connection(self._keys, ledger=ledger, on_earlier=_log_earlier if on_earlier is None else on_earlier)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +160,7 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection and every iteration over events."""
-        self._ledger.close()
+        self._connection.close()
 
     @property
     def submitter(self) -> Submitter:
@@ -165,20 +180,24 @@ class Client:
         No offer is no error: `why` tells what each cluster lacked. Refused MALFORMED for a value out of range, TOO_MANY beyond the
         network's `requests_per_day`. Round a location before you give it: it stands in the log for ever.
         """
-        name = request_name(self._accepted(wanted).index)
-        return Answer(request=marketqueries.get_request(self._call, name), offers=self.offers(name))
+        submitted = self._connection.accepted(wanted)
+        return self._connection.read_after(wanted, submitted, lambda: self.answer(request_name(submitted.index)))
+
+    def answer(self, request: str) -> Answer:
+        """An earlier request with its offers, for a day beyond their end. Its name is `request_name(index)` of the entry that made it."""
+        return Answer(request=marketqueries.get_request(self._connection.call, request), offers=self.offers(request))
 
     def offers(self, request: str) -> tuple[Offer, ...]:
         """The offers of a request again (displayResourcesAndRentalPrice), frozen as they were made; rates include the distance."""
-        return marketqueries.list_offers(self._call, request)
+        return marketqueries.list_offers(self._connection.call, request)
 
     def why(self, request: str) -> tuple[WhyNot, ...]:
         """For each cluster that was not offered the first requirement that failed and by how much, as blind as the offers."""
-        return marketqueries.list_why_nots(self._call, request)
+        return marketqueries.list_why_nots(self._connection.call, request)
 
     def requests(self, *, member: str = "") -> tuple[RequestRecord, ...]:
         """Your requests of the last days; admins and auditors: of `member`, or of everybody."""
-        return marketqueries.list_requests(self._call, member=member)
+        return marketqueries.list_requests(self._connection.call, member=member)
 
     def rent(
         self,
@@ -196,7 +215,7 @@ class Client:
         `extra_limit` together. Refused NO_CREDIT (the account has less than the deposit); OUTDATED, CLOSED, NO_CAPACITY or NOT_APPROVED
         (ask for offers again); TOO_MANY (open rentals); NOT_FOUND; MALFORMED. ReceiptPending: call `finish`, and see there.
         """
-        asked = marketqueries.get_request(self._call, request_of_offer(offer) or offer).asked
+        asked = marketqueries.get_request(self._connection.call, request_of_offer(offer) or offer).asked
         return self._rent(
             RentalOrder(
                 offer=offer,
@@ -218,7 +237,7 @@ class Client:
         extra_limit: Micro = 0,
     ) -> Rental:
         """Rents the cheapest that starts soonest among the offers of a request and still is as offered; refused as `rent` is."""
-        asked = marketqueries.get_request(self._call, request).asked
+        asked = marketqueries.get_request(self._connection.call, request).asked
         return self._rent(
             RentalOrder(
                 request=request,
@@ -231,7 +250,7 @@ class Client:
 
     def rentals(self, *, open_only: bool = False) -> tuple[Rental, ...]:
         """Rentals you may see: a user's own, those of a provider's clusters (without the user), for admins and auditors all."""
-        return marketqueries.list_rentals(self._call, open_only=open_only)
+        return marketqueries.list_rentals(self._connection.call, open_only=open_only)
 
     def rental(self, name: str) -> Rental:
         """One rental as it is now. Its name is `rental_name(index)` of the entry that granted it."""
@@ -239,16 +258,65 @@ class Client:
 
     def statement(self, name: str) -> Statement:
         """One rental with every movement of its money up to now."""
-        rental, lines = marketqueries.get_rental(self._call, name)
+        rental, lines = marketqueries.get_rental(self._connection.call, name)
         return Statement(rental=rental, lines=lines)
 
     def cancel(self, rental: str) -> Submitted:
         """Gives a rental back before its first job; all of the deposit comes back. Refused ILLEGAL_TRANSITION after it, NOT_FOUND."""
-        return self._accepted(Cancellation(rental=rental))
+        cancelled = self._connection.accepted(Cancellation(rental=rental))
+        with contextlib.suppress(LedgerUnavailable):  # the key of an account that never was may stay for a while
+            forget_passcode(self._keys, self.rental(rental))
+        return cancelled
 
     def balance(self, *, member: str = "") -> Balance:
         """Your account: what may be spent, and what is held as deposits; admins and auditors: that of `member`."""
-        return marketqueries.get_balance(self._call, member)
+        return marketqueries.get_balance(self._connection.call, member)
+
+    # the account of a rental; for its user, in the identity folder that rented
+
+    def passcode(self, rental: str) -> Passcode | None:
+        """The passcode of a rental's account, opened and verified; None while it has not come: the account first has to be made.
+
+        It is sealed to a key of this rental that never left the identity folder, and signed by the provider: whatever does not fit is an
+        IdentityError. It waits at the ledger's service for a day at most and until `confirm_passcode`. HpcbridgeError if waiting is in
+        vain: it was read or is over (`renew_passcode`), the key is in another folder, or the rental has ended.
+        """
+        found_rental = self.rental(rental)
+        if found_rental.state is RentalState.ENDED:
+            raise HpcbridgeError(f"rental {rental} has ended ({found_rental.end}): there is no account any more")
+        found = collect_passcode(self._connection.call, self._keys, found_rental)
+        if found.opened is not None:
+            opened = found.opened
+            return Passcode(
+                rental=found_rental,
+                text=opened.passcode,
+                signer=opened.signer.submitter,
+                made_at=opened.made_at,
+                box=found.sealed.box,
+            )
+        if found.sealed.state is not SealedState.NONE:
+            word = "was read already" if found.sealed.state is SealedState.COLLECTED else "was not read within a day and is deleted"
+            raise HpcbridgeError(f"the passcode of {rental} {word}", hint="ask for another one: renew_passcode")
+        if not has_key(self._keys, found_rental):
+            raise key_missing(found_rental)
+        return None
+
+    def confirm_passcode(self, passcode: Passcode) -> None:
+        """Once it is where it should be: deletes it at the service, and its key here. LedgerUnavailable: both are still there."""
+        if not confirm_passcode(self._connection.call, self._keys, passcode.rental, box=passcode.box):
+            raise LedgerUnavailable("the ledger could not be told that the passcode arrived", hint="confirm it again")
+
+    def renew_passcode(self, rental: str) -> Submitted:
+        """Asks the provider for another passcode, sealed to a fresh key; the one before is no longer good. Then look with `passcode`.
+
+        Refused ILLEGAL_TRANSITION without an open account, TOO_MANY beyond the network's limit for a day, NOT_FOUND.
+        """
+        with fresh_key(self._keys) as public:
+            return self._connection.accepted(AccountRenewal(rental=rental, sealing_key=public))
+
+    def leave_contact(self, rental: str, contact: str) -> None:
+        """Seals a mail address to the provider, which then sends the passcode there too, still sealed; the address is in no entry."""
+        leave_contact(self._connection.call, self._keys, self.rental(rental), contact=contact)
 
     # events
 
@@ -258,9 +326,8 @@ class Client:
         Keep the cursor of the last event you have dealt with: after LedgerUnavailable go on from there. Without `types`, the numbers of an
         audience have no holes: one that is missing was withheld.
         """
-        self._keep_fresh()
         request = ledger_pb2.SubscribeRequest(cursor=cursor, types=queries.event_types(types), until_caught_up=not follow)
-        with self._ledger.subscribe(request) as stream:
+        with self._connection.ledger().subscribe(request) as stream:
             for reply in stream:
                 if reply.WhichOneof("reply") == "event":
                     yield queries.read_event(reply.event)
@@ -283,45 +350,45 @@ class Client:
 
     def clusters(self) -> tuple[ClusterRecord, ...]:
         """Clusters you may see (listAllHpcSystems): a provider its own, an admin all."""
-        return queries.list_clusters(self._call)
+        return queries.list_clusters(self._connection.call)
 
     def cluster(self, name: str) -> ClusterRecord:
         """One cluster with its last sample (getHpcSystemDetail)."""
-        return queries.get_cluster(self._call, name)
+        return queries.get_cluster(self._connection.call, name)
 
     def jobs(self, cluster: str, *, open_only: bool = False) -> Iterator[Job]:
         """Jobs of a cluster on record, page by page: a provider's all, a user's own."""
-        return queries.list_jobs(self._call, cluster, open_only=open_only)
+        return queries.list_jobs(self._connection.call, cluster, open_only=open_only)
 
     def job(self, cluster: str, job_id: str, *, incarnation: int = 0) -> Job:
         """One job; incarnation 0 means the last run under this id."""
-        return queries.get_job(self._call, cluster, job_id, incarnation=incarnation)
+        return queries.get_job(self._connection.call, cluster, job_id, incarnation=incarnation)
 
     def watch_job(self, cluster: str, job_id: str, *, owner: str = "") -> Submitted:
         """Asks the provider to report a job that it would not report otherwise. A user names the username of its rental as `owner`."""
-        return self._accepted(JobWatch(cluster=cluster, job_id=job_id, owner=owner))
+        return self._connection.accepted(JobWatch(cluster=cluster, job_id=job_id, owner=owner))
 
     def nodes(self, cluster: str) -> tuple[NodeChange, ...]:
         """Last known availability of each node."""
-        return queries.list_nodes(self._call, cluster)
+        return queries.list_nodes(self._connection.call, cluster)
 
     def gaps(self, cluster: str = "") -> tuple[GapRecord, ...]:
         """What could not be reported."""
-        return queries.list_gaps(self._call, cluster)
+        return queries.list_gaps(self._connection.call, cluster)
 
     def program_demand(self) -> tuple[ProgramDemand, ...]:
         """How often which programs were asked for and missing; for providers, who may want to install them."""
-        return marketqueries.list_program_demand(self._call)
+        return marketqueries.list_program_demand(self._connection.call)
 
     # who takes part, and on which terms; for admins
 
     def members(self) -> tuple[MemberRecord, ...]:
         """All members (listAllUsers); for admins and auditors."""
-        return queries.list_members(self._call)
+        return queries.list_members(self._connection.call)
 
     def member(self, name: str = "") -> MemberRecord:
         """One member's record (getUserDetail): your own, for admins and auditors anybody's."""
-        return queries.get_member(self._call, name or self.submitter.member)
+        return queries.get_member(self._connection.call, name or self.submitter.member)
 
     def invite(self, role: Role, member: str, *, attributes: Mapping[str, str] | None = None, minutes: int = 60) -> str:
         """The line of text with which `member` can enrol one installation, once, within so many minutes.
@@ -329,14 +396,14 @@ class Client:
         It is a secret: the ledger gets its digest alone, and there is no second copy of it.
         """
         pairs = tuple(sorted((attributes or {}).items()))
-        expires_at = _now() + minutes * 60_000
+        expires_at = wall_clock() + minutes * 60_000
         invitation = invite(self._keys, role, member=check_name("member", member), attributes=pairs, expires_at=expires_at)
-        self._accepted(invitation.body)
+        self._connection.accepted(invitation.body)
         return invitation.text
 
     def submit_documents(self, *documents: Document) -> Submitted:
         """Names documents for your own vetting, by SHA-256, kind and title; the documents themselves go to the admins on another way."""
-        return self._accepted(Documents(documents=documents))
+        return self._connection.accepted(Documents(documents=documents))
 
     def approve(self, name: str, *, note: str = "", documents: Iterable[bytes] = ()) -> Submitted:
         """Lets a member or cluster take part, or lets an installation (`name/installation`) open the epoch it waits for.
@@ -355,34 +422,36 @@ class Client:
 
     def revoke(self, member: str, *, reason: str, installation: str | None = None) -> Submitted:
         """Ends a member, or one installation of it, for good; live streams are cut within seconds. The reason stands in the log."""
-        return self._accepted(Revocation(member=member, installation=installation, reason=reason))
+        return self._connection.accepted(Revocation(member=member, installation=installation, reason=reason))
 
     def credit(self, member: str, amount: Micro, *, reference: str) -> Submitted:
         """Credits an account with so many micro-units, once for each reference: the same again is refused as ALREADY_EXISTS."""
-        return self._accepted(Credit(member=member, amount=amount, reference=reference))
+        return self._connection.accepted(Credit(member=member, amount=amount, reference=reference))
 
     def parameters(self) -> dict[str, int]:
         """The network's parameters; for everybody."""
-        return dict(queries.get_parameters(self._call))
+        return dict(queries.get_parameters(self._connection.call))
 
     def set_parameters(self, values: Mapping[str, int]) -> Submitted:
         """Changes network parameters, all of `values` or none."""
-        return self._accepted(Parameters(values=tuple(sorted(values.items()))))
+        return self._connection.accepted(Parameters(values=tuple(sorted(values.items()))))
 
     def activate_contract(self, version: int) -> Submitted:
         """Puts a later version of the contract in force for good. Every ledger program and auditor must know it before."""
-        return self._accepted(ContractActivation(version=version))
+        newest = self.status().newest_contract_version
+        if newest is not None and version > newest:
+            raise HpcbridgeError(f"the ledger's program knows contract versions up to {newest}, not {version}", hint="install a newer one")
+        return self._connection.accepted(ContractActivation(version=version))
 
     # proof; for everybody
 
     def verified_checkpoint(self) -> Checkpoint:
         """The ledger's current checkpoint, its signature verified with the key pinned at enrolment."""
-        self._keep_fresh()
-        return parse_checkpoint(current_checkpoint(self._ledger).note, self._profile.origin, self._log_key)
+        return parse_checkpoint(current_checkpoint(self._connection.ledger()).note, self._profile.origin, self._log_key)
 
     def receipt(self, index: int) -> Receipt:
         """The receipt of an entry you may see, verified; `ledger.receipt.receipt_to_text` makes a file of it."""
-        message = self._call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
+        message = self._connection.call("GetReceipt", ledger_pb2.GetReceiptRequest(index=index))
         return read_receipt(message, message.checkpoint.note, origin=self._profile.origin, log_public_key=self._log_key)
 
     def export(self, path: Path | str) -> Checkpoint:
@@ -392,12 +461,12 @@ class Client:
         LogFault (an IntegrityError) if the entries do not have the root that the ledger signed.
         """
         checkpoint = self.verified_checkpoint()
-        write_export(Path(path), checkpoint, leaves_of_chunks(self._ledger.read_entries(0, checkpoint.size), checkpoint.size))
+        write_export(Path(path), checkpoint, leaves_of_chunks(self._connection.ledger().read_entries(0, checkpoint.size), checkpoint.size))
         return checkpoint
 
     def status(self) -> LedgerStatus:
         """How the service is: version, engine, last entry and tick, streams; for admins and auditors what it refused, counted."""
-        return queries.get_status(self._call)
+        return queries.get_status(self._connection.call)
 
     # writing as such
 
@@ -408,56 +477,28 @@ class Client:
         left without a receipt goes first. ReceiptPending if no receipt came in time; any other LedgerUnavailable came before there was a
         transaction, and the call may be made again.
         """
-        self._keep_fresh()
-        with self._writing:
-            return submit(self._keys, self._ledger, body, on_earlier=self._on_earlier)
+        return self._connection.submit(body)
 
     def finish(self) -> tuple[Earlier, ...]:
-        """After ReceiptPending: sends what has no receipt yet and returns what became of each; empty if somebody else finished it.
+        """After ReceiptPending: sends what has no receipt yet and returns what became of it; empty if somebody else finished it.
 
         The rental of an interrupted `rent` is `rental(rental_name(earlier.submitted.index))`. ReceiptPending again if the ledger is still
         away. `hpcbridgectl`, or another program with this identity, may be faster: then look at `rentals` and `requests`.
         """
-        self._keep_fresh()
-        with self._writing:
-            return finish(self._keys, self._ledger)
+        return self._connection.finish()
 
     def renew(self) -> None:
         """Gets a newer certificate now. Seldom needed: every call renews one that is past half of its life."""
-        renew(self._keys)
-        self._renewal_at = renewal_due_at(self._keys)
-        self._ledger.reconnect()
+        self._connection.renew()
 
     def _rent(self, order: RentalOrder) -> Rental:
-        return self.rental(rental_name(self._accepted(order).index))
+        with fresh_key(self._keys) as public:
+            order = dataclasses.replace(order, sealing_key=public)
+            granted = self._connection.accepted(order)
+        return self._connection.read_after(order, granted, lambda: self.rental(rental_name(granted.index)))
 
     def _decide(self, name: str, vetting: Vetting, *, note: str, documents: Iterable[bytes]) -> Submitted:
-        return self._accepted(Decision(name=name, vetting=vetting, note=note, documents=tuple(sorted(set(documents)))))
-
-    def _accepted(self, body: Body) -> Submitted:
-        submitted = self.submit(body)
-        submitted.check_accepted()
-        return submitted
-
-    def _call(self, method: str, request: Message) -> Any:
-        self._keep_fresh()
-        return self._ledger.call(method, request)
-
-    def _keep_fresh(self) -> None:
-        """Renews the certificate where it is due; at most one thread and once a minute. CertificateExpired if it is too late."""
-        at = _now()
-        if at < self._renewal_at or not self._renewing.acquire(blocking=False):
-            return
-        try:
-            failure = renew_if_due(self._keys, at)
-            if failure is not None:
-                logger.warning("certificate could not be renewed yet error=%s", failure)
-            due_at = renewal_due_at(self._keys)  # another process may have renewed it
-            self._renewal_at = due_at if failure is None else at + _RENEWAL_PAUSE_MS
-            if failure is None:
-                self._ledger.reconnect()
-        finally:
-            self._renewing.release()
+        return self._connection.accepted(Decision(name=name, vetting=vetting, note=note, documents=tuple(sorted(set(documents)))))
 
 
 def _concerns(event: LedgerEvent, rental: Rental) -> bool:
@@ -472,7 +513,3 @@ def _concerns(event: LedgerEvent, rental: Rental) -> bool:
 
 def _log_earlier(earlier: Earlier) -> None:
     logger.info("finished an earlier transaction index=%s outcomes=%s", earlier.submitted.index, ",".join(earlier.submitted.outcomes))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

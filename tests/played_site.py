@@ -12,15 +12,19 @@ from collections.abc import Iterator
 
 from hpcbridge.client import Client
 from hpcbridge.errors import LedgerUnavailable
+from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.identity.passcode import Binding, seal_passcode
 from hpcbridge.model.clusters import ClusterState, Program, Queue, Rates, Registration, SchedulerInfo
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import Job, JobState, Outcome
 from hpcbridge.model.market import AccountReport, AccountState, Rental
+from hpcbridge.model.relay import SealedKind
 from hpcbridge.model.transactions import JobChange, JobChanges
-from tests.ctl_network import Network
+from hpcbridge.wire.client import LedgerClient, endpoints_of
+from hpcbridge.wire.relay import leave_sealed
+from tests.ctl_network import ORIGIN, Network
 
 PROGRAMS = (Program(name="gromacs", version="2023.3"),)
-_RUNNING_SECONDS = 600
 _JOB = Job(cluster="", job_id="1", incarnation=1, state=JobState.QUEUED, native_state="PENDING", name="relax")
 
 
@@ -57,6 +61,17 @@ class PlayedSite:
         """The account exists."""
         name = rental if isinstance(rental, str) else rental.rental
         self.client.submit(AccountReport(rental=name, state=AccountState.READY)).check_accepted()
+
+    def leave_passcode(self, rental: Rental, text: str, *, signer: KeyDirectory | None = None) -> None:
+        """Seals a passcode to the rental's key, as an agent does, and leaves it for the user."""
+        own = KeyDirectory(self.network.identity(self.client.submitter.member))
+        keys = own if signer is None else signer
+        binding = Binding(origin=ORIGIN, rental=rental.rental, cluster=rental.cluster, username=rental.username)
+        box = seal_passcode(
+            text, binding, sealing_key=rental.sealing_key, key=keys.load_key(), certificate=keys.load_certificate(), at=now()
+        )
+        with LedgerClient(endpoints_of(own), own) as client:
+            leave_sealed(client.call, rental.rental, SealedKind.PASSCODE, box=box)
 
     def report(self, rental: Rental, job_id: str, state: JobState, outcome: Outcome | None = None) -> None:
         """A job of the rental's account as the scheduler shows it now."""
@@ -104,5 +119,6 @@ class PlayedSite:
             for event in self.client.events(cursor, types=(EventType.RENTAL_GRANTED, EventType.RENTAL_READY), follow=True):
                 if event.type is EventType.RENTAL_GRANTED:
                     self.ready(event.body)
+                    self.leave_passcode(event.body, f"passcode-of-{event.body.rental}")
                 else:
                     self.run_job(event.body, f"47{event.body.index}")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: INP001, T201 -- a program, not a package; it prints
-"""Rents cores for a job within a budget, and follows it to its statement.
+"""Rents cores for a job within a budget, shows how to log in, and follows the job to its statement.
 
     python rent_and_follow.py --cores 32 --hours 2 --budget 40 --program gromacs/2023.3
 
@@ -123,11 +123,26 @@ def follow(client: Client, rental: Rental, progress: Progress) -> None:
         try:
             for event in client.follow_rental(rental, progress.cursor):
                 print(f"{event.cursor:>8}  {tell(event)}", flush=True)
+                if event.type is EventType.RENTAL_READY:
+                    show_passcode(client, rental)
                 progress.keep(rental=rental.rental, cursor=event.cursor)
         except LedgerUnavailable as away:
             wait_for(away)
         else:
             return
+
+
+def show_passcode(client: Client, rental: Rental) -> None:
+    """Waits for the passcode and shows it; it can be read once, so it is deleted only after it was shown."""
+    try:
+        while (passcode := client.passcode(rental.rental)) is None:
+            threading.Event().wait(1.0)
+        print(f"passcode {passcode.text}, signed by {passcode.signer}: change it at the first login", flush=True)
+        client.confirm_passcode(passcode)
+    except LedgerUnavailable:
+        raise
+    except HpcbridgeError as error:  # read in an earlier run, or the rental has ended meanwhile
+        print(f"no passcode: {error}", flush=True)
 
 
 def tell(event: LedgerEvent) -> str:

@@ -98,6 +98,7 @@ class LedgerStatus:
     origin: str
     version: str
     contract_version: int
+    newest_contract_version: int | None
     engine: str
     last_entry_at: Instant
     last_tick_at: Instant | None
@@ -113,6 +114,7 @@ def get_status(call: Call) -> LedgerStatus:
         origin=reply.origin,
         version=reply.version,
         contract_version=reply.contract_version,
+        newest_contract_version=reply.newest_contract_version or None,
         engine=reply.engine,
         last_entry_at=reply.last_entry_at,
         last_tick_at=reply.last_tick_at or None,

@@ -204,7 +204,7 @@ def test_a_certificate_is_renewed_on_the_way_of_a_call(network: Network, monkeyp
         user.balance()
         assert certificate_of(path) == before
         threading.Event().wait(1.1)  # certificates count whole seconds
-        monkeypatch.setattr("hpcbridge.client._now", lambda: before.not_after_at - 1000)
+        monkeypatch.setattr("hpcbridge.submitter.connection.wall_clock", lambda: before.not_after_at - 1000)
         user.balance()
         assert certificate_of(path).not_after_at > before.not_after_at
         assert user.request(WANTED).request.index
@@ -219,11 +219,11 @@ def test_a_renewal_that_fails_matters_only_at_the_end(
         (path / "profile.json").write_text(json.dumps({**profile, "enrolment_address": "127.0.0.1:1"}))
         end = certificate_of(path).not_after_at
         with Client(path) as user:
-            monkeypatch.setattr("hpcbridge.client._now", lambda: end - 1000)
+            monkeypatch.setattr("hpcbridge.submitter.connection.wall_clock", lambda: end - 1000)
             assert user.balance().balance
             assert "could not be renewed yet" in caplog.text
         with Client(path) as late:
-            monkeypatch.setattr("hpcbridge.client._now", lambda: end)
+            monkeypatch.setattr("hpcbridge.submitter.connection.wall_clock", lambda: end)
             with pytest.raises(CertificateExpired):
                 late.balance()
 

@@ -51,6 +51,7 @@ def test_the_whole_way(network: Network, own_site: PlayedSite) -> None:
         rental = user.rentals()[0]
         shown = ran.stdout
         assert f"ssh {rental.username}@login.aurora.example" in shown
+        assert f"passcode passcode-of-{rental.rental}, signed by north/one" in shown
         job = f"job 47{rental.index}: "
         told = ("GRANTED", f"{job}QUEUE", f"{job}RUN", f"{job}END, COMPLETED", "rental_settled", "REFUND")
         places = [shown.index(words) for words in told]
@@ -75,11 +76,13 @@ def test_killed_and_started_again_it_rents_once_and_shows_each_event_once(networ
         process.stdout.close()
         (rental,) = user.rentals()
         own_site.ready(rental)
+        own_site.leave_passcode(rental, "open-sesame")
         own_site.run_job(rental, "5")
         again = run(command(user, network))
         assert again.returncode == 0, again.stderr
         assert len(user.rentals()) == 1
         assert ("GRANTED" in again.stdout, "the account is ready" in again.stdout, "END, COMPLETED" in again.stdout) == (False, True, True)
+        assert again.stdout.count("open-sesame") == 1
 
 
 def test_without_its_progress_file_it_would_rent_again(network: Network, own_site: PlayedSite) -> None:
@@ -103,6 +106,7 @@ def test_a_ledger_that_goes_away_is_waited_for(network: Network, own_site: Playe
         network.service.start()
         (rental,) = user.rentals()
         own_site.ready(rental)
+        own_site.leave_passcode(rental, "open-sesame")
         own_site.run_job(rental, "6")
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors

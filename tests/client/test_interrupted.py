@@ -57,6 +57,25 @@ def test_a_rental_without_a_receipt_is_found_and_is_one(
         assert (user.finish(), told) == ((), [])
 
 
+def test_what_was_accepted_and_could_not_be_read_is_told_by_finish(
+    network: Network, site: PlayedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger goes away between the receipt and the question that follows it: an order made anew would be a second one."""
+    with new_user(network) as user:
+        request = user.request(WANTED).request.request
+
+        def away(*_: object) -> None:
+            raise LedgerUnavailable("gone")
+
+        monkeypatch.setattr("hpcbridge.wire.marketqueries.get_rental", away)
+        with pytest.raises(ReceiptPending, match="it is entry"):
+            user.rent_best(request)
+        monkeypatch.undo()
+        (earlier,) = user.finish()
+        assert user.rentals() == (user.rental(rental_name(earlier.submitted.index)),)
+        assert user.finish() == ()
+
+
 def test_what_goes_out_with_the_next_call_is_told(network: Network, site: PlayedSite, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Earlier] = []
     with new_user(network) as plain, Client(network.identity(plain.submitter.member), on_earlier=told.append) as user:
