@@ -10,6 +10,7 @@ from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.output import moment
 from hpcbridge.model.clusters import ClusterState, Registration
+from hpcbridge.model.entries import EventType
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.market import (
     ContractActivation,
@@ -30,6 +31,8 @@ from hpcbridge.wire.queries import LedgerEvent
 def told(event: LedgerEvent) -> str:
     """The body in a few words; nothing for a body that has nothing to add, or that this program does not know."""
     match event.body:
+        case Rental() as rental if event.type is EventType.PASSCODE_ASKED:
+            return f"{rental.username} on {rental.cluster}: another passcode is asked for"
         case Job() as job:
             before = f"{event.previous_phase.value} → " if event.previous_phase and event.previous_phase != job.phase else ""
             return f"{before}{job.phase or '?'} ({job.state}{f' {job.outcome}' if job.outcome else ''})"

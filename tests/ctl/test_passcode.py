@@ -120,6 +120,9 @@ def test_a_new_one_and_what_a_program_gets(market: Network) -> None:
     assert "another passcode was asked for" in told
     assert rental_of(market, name).sealing_key != before
     assert key_files(market) >= {f"{name}.pem"}
+    for who in ("ulla", "north"):
+        assert "another passcode is asked for" in market.ok(who, "events", "--type", "PASSCODE_ASKED")
+    assert "ulla" not in market.ok("north", "-o", "json", "events", "--type", "PASSCODE_ASKED")
     assert "has not come yet" in failure(market, "passcode", name, "--wait", "0")
     leave(market, name, older)  # the ledger hands out the older one again
     assert "sealed to another key" in failure(market, "passcode", name, "--wait", "0", status=77)
