@@ -15,12 +15,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hpcbridge.contract.market import rental_name
+from hpcbridge.errors import IdentityError
 from hpcbridge.identity.passcode import Binding, open_passcode
 from hpcbridge.model.clusters import ClusterState, Queue, Rates, Registration, SchedulerInfo
 from hpcbridge.model.market import AccountRenewal, Cancellation, Rental, RentalOrder, Request
 from hpcbridge.model.relay import SealedKind, SealedState
 from hpcbridge.model.transactions import Body
-from hpcbridge.wire.marketqueries import get_rental
+from hpcbridge.wire.marketqueries import get_rental, list_offers, list_why_nots
 from hpcbridge.wire.relay import collect_sealed
 from tests.ledger_simulator import ORIGIN, LedgerSimulator
 
@@ -130,6 +131,8 @@ class Tenant:
     def rent(self, *, sealed: bool = True, cores: int = 2) -> Rental:
         """A rental of the best offer, with or without a key for the passcode."""
         asked = self._say(Request(cores=cores))
+        if not list_offers(self._call, f"r{asked}"):
+            raise LookupError(f"nothing is offered: {list_why_nots(self._call, f'r{asked}')}")
         key = X25519PrivateKey.generate()
         order = RentalOrder(request=f"r{asked}", cores=cores, sealing_key=key.public_key().public_bytes_raw() if sealed else b"")
         name = rental_name(self._say(order))
@@ -156,7 +159,12 @@ class Tenant:
             return None
         rental = self.rental(name)
         binding = Binding(origin=self._origin, rental=name, cluster=rental.cluster, username=rental.username)
-        opened = open_passcode(left.box, binding, sealing_key=self._keys[name], provider=self._provider, authority=self._authority)
+        try:
+            opened = open_passcode(left.box, binding, sealing_key=self._keys[name], provider=self._provider, authority=self._authority)
+        except IdentityError as error:
+            if "sealed to another key" not in str(error):
+                raise
+            return None  # the one from before, until the next one takes its place
         return opened.passcode
 
 

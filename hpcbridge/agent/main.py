@@ -45,6 +45,7 @@ from hpcbridge.identity.keys import public_bytes
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
 from hpcbridge.model.accounts import Actor
+from hpcbridge.model.clusters import Registration
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.schedulers import SCHEDULERS
@@ -53,7 +54,7 @@ from hpcbridge.schedulers.sources import open_source
 from hpcbridge.wire.accounts import HelperActor
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.control import ControlServer
-from hpcbridge.wire.convert import encode
+from hpcbridge.wire.convert import decode, encode
 from hpcbridge.wire.credentials import check_libraries
 
 logger = logging.getLogger(__name__)
@@ -161,6 +162,7 @@ class _Daemon:
         self._spool = spool
         self._client = client
         self._started_at = _now()
+        self._registered_for: frozenset[str] | None = None
         self._observations = Observations()
         self._source = open_source(config.scheduler)
         self._scheduler = SCHEDULERS[config.scheduler.name](config.cluster.name)
@@ -281,7 +283,7 @@ class _Daemon:
         workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
         workers["listener"] = add("listener", self._listener.run, pace=stream, limit_seconds=180)
         tenants = Pace(interval_seconds=ACCOUNTS_SECONDS, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
-        workers["accounts"] = add("accounts", self._accounts.run, pace=tenants, limit_seconds=limit + ACCOUNTS_LIMIT_SECONDS)
+        workers["accounts"] = add("accounts", self._serve_tenants, pace=tenants, limit_seconds=limit + ACCOUNTS_LIMIT_SECONDS)
         self._accounts.beat_with(workers["accounts"].beat)
         self._monitor.beat_with(workers["ended"].beat)
         self._gateway.beat_with(workers["gateway"].beat)
@@ -307,12 +309,30 @@ class _Daemon:
         )
 
     def _register(self) -> None:
-        """`[cluster]` is sent, with the key for addresses, when it differs from what the ledger answered to last."""
-        key = self._identity.load_or_create_sealing_key().public_key().public_bytes_raw()
-        content = encode(dataclasses.replace(registration_of(self._config), sealing_key=key))
+        """`[cluster]` is sent when it differs from what the ledger answered to last; with the key for addresses, if it takes one."""
+        registration = registration_of(self._config)
+        if self._sends_key():
+            key = self._identity.load_or_create_sealing_key().public_key().public_bytes_raw()
+            registration = dataclasses.replace(registration, sealing_key=key)
+        content = encode(registration)
         if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
             return
         self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())
+
+    def _sends_key(self) -> bool:
+        """Before the ledger's first word, what it was sent last decides: an earlier contract refuses a registration with a key."""
+        if self._gateway.status.payload_types is not None:
+            return self._gateway.takes(PayloadType.ACCOUNT_RENEWAL)
+        last = self._spool.meta("registration")
+        return last is not None and decode(Registration, last).sealing_key != b""
+
+    def _serve_tenants(self) -> None:
+        """The key for addresses is registered as soon as the ledger says that it takes one."""
+        known = self._gateway.status.payload_types
+        if known != self._registered_for:
+            self._register()
+            self._registered_for = known
+        self._accounts.run()
 
     def _reload(self) -> None:
         """Takes over what can change while it runs: [cluster], [log], and the intervals that no judgement hangs on."""

@@ -233,7 +233,7 @@ def _tenants(accounts: Json) -> str | None:
     count, attention = accounts.get("open", 0), len(accounts.get("attention", ()))
     if not count and not attention:
         return None
-    return f"{count} accounts open" + (f", {attention} to look at" if attention else "")
+    return f"{count} account{'' if count == 1 else 's'} open" + (f", {attention} to look at" if attention else "")
 
 
 def _account_findings(accounts: Json, at: Instant) -> Iterator[Finding]:
