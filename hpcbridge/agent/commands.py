@@ -20,7 +20,7 @@ from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import HiddenEvents
 from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.observations import Observations, QueryStatus, ServerCost
-from hpcbridge.agent.payloads import WITH_ITEMS
+from hpcbridge.agent.payloads import MAX_BODY_BYTES, WITH_ITEMS
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.tenancies import Tenancy, needs_attention, next_step, standing
@@ -29,7 +29,7 @@ from hpcbridge.config import AgentConfig
 from hpcbridge.daemon.worker import Phase, WorkerStatus
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.ledger.checkpoint import parse_checkpoint
-from hpcbridge.model.entries import EntryOutcome
+from hpcbridge.model.entries import EntryOutcome, RejectionCode
 from hpcbridge.model.identities import CertificateFacts
 from hpcbridge.model.jobs import Job
 from hpcbridge.model.printable import is_printable
@@ -331,6 +331,8 @@ def _submit(parts: Parts, arguments: Mapping[str, Any]) -> Json:
         decode_body(payload_type, body)
     except (ValueError, binascii.Error) as error:
         raise Refused(EntryOutcome.MALFORMED, str(error)) from error
+    if len(body) > MAX_BODY_BYTES:
+        raise Refused(RejectionCode.TOO_LARGE, f"{len(body)} bytes are more than a transaction may have ({MAX_BODY_BYTES})")
     if payload_type in WITH_ITEMS or payload_type is PayloadType.EPOCH_START:
         raise Refused(EntryOutcome.NOT_PERMITTED, "the daemon itself decides what of this kind is sent")
     acknowledged, reasons = parts.gateway.submit(Item(payload_type=payload_type, content=body), timeout_seconds=SUBMIT_SECONDS)

@@ -25,7 +25,7 @@ from hpcbridge.identity.sealing import seal
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.ledger.receipt import receipt_to_text
 from hpcbridge.model.entries import Checkpoint, EntryOutcome, Receipt, RejectionCode, RetryCode
-from hpcbridge.model.transactions import Body, EpochReason, EpochStart, Header, Payload, PayloadType, Seen
+from hpcbridge.model.transactions import MAX_ENVELOPE_BYTES, Body, EpochReason, EpochStart, Header, Payload, PayloadType, Seen
 from hpcbridge.submitter.chain import Chain, Decision, Step, Waiting, decide, load_chain, save_chain
 from hpcbridge.submitter.passcodes import settle_key
 from hpcbridge.wire.client import LedgerClient, SubmitStream
@@ -36,6 +36,8 @@ from hpcbridge.wire.receipts import open_leaf, read_receipt, verify_growth
 DEADLINE_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 _LOCK_ATTEMPTS = 100
+_MAX_BODY_BYTES = MAX_ENVELOPE_BYTES - 1024
+"""Around a body there are a head, a signature and names, which need less."""
 _WITH_KEY = frozenset({PayloadType.RENTAL, PayloadType.ACCOUNT_RENEWAL})
 """Orders with a key of their own, which is named or dropped before they leave the journal."""
 
@@ -91,9 +93,11 @@ def submit(
 ) -> Submitted:
     """Sends one transaction and returns what the ledger made of it, accepted or refused.
 
-    ReceiptPending if there is no receipt in time: the payload is journaled and the next call sends it again. Any other
-    LedgerUnavailable comes before a number was given: then there is nothing of this body, here or at the ledger.
+    Refused(TOO_LARGE), before anything is written or sent, for a body that no envelope holds. ReceiptPending if there is no receipt in
+    time: the payload is journaled and the next call sends it again. Any other LedgerUnavailable comes before a number was given: then
+    there is nothing of this body, here or at the ledger.
     """
+    _check_size(body)
     with _session(keys, client, deadline_seconds) as session:
         session.settle(session.say_hello(), on_earlier)
         waiting = session.number(body)
@@ -101,6 +105,14 @@ def submit(
             return session.deliver(waiting)
         except LedgerUnavailable as error:
             raise ReceiptPending(str(error), hint=error.hint) from error
+
+
+def _check_size(body: Body) -> None:
+    """What can never be an entry must not get a number: it would stand in the journal, before all that comes after it."""
+    size = len(encode_body(body))
+    if size > _MAX_BODY_BYTES:
+        told = f"{size} bytes are more than a transaction may have ({_MAX_BODY_BYTES})"
+        raise Refused(RejectionCode.TOO_LARGE, told, hint="nothing was sent; is a text of it too long?")
 
 
 def finish(keys: KeyDirectory, client: LedgerClient, *, deadline_seconds: float = DEADLINE_SECONDS) -> tuple[Earlier, ...]:

@@ -86,6 +86,8 @@ _WITHOUT_OUR_CODE: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.FAILED_PRECONDITION: EntryOutcome.ILLEGAL_TRANSITION,
     grpc.StatusCode.UNIMPLEMENTED: EntryOutcome.UNKNOWN_TYPE,
 }
+_TOO_LARGE = ("Sent message larger than max", "SERVER: Received message larger than max")
+"""How the library says that our own message was too large; of the server's answers it says "CLIENT: Received"."""
 _HANDSHAKE_HINTS = (
     (
         "CERTIFICATE_VERIFY_FAILED",
@@ -131,6 +133,8 @@ def error_of(failure: grpc.RpcError, address: str) -> HpcbridgeError:
         return Refused(name, details, hint=hint)
     if code is _UNAUTHENTICATED:
         return IdentityError(details, hint=hint)
+    if not name and code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(mark in details for mark in _TOO_LARGE):
+        return Refused(RejectionCode.TOO_LARGE, "the request is larger than a message may be", hint="is a text of it too long?")
     if not name and code in _WITHOUT_OUR_CODE:
         return Refused(_WITHOUT_OUR_CODE[code], details, hint=hint)
     return _unavailable(code, details, address=address, hint=hint)
