@@ -23,6 +23,7 @@ test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare slurm
 	@tests/prepare gridengine
 	@tests/prepare task-spooler
+	@tests/prepare machine
 	$(BIN)/pytest -q -m "not full"
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
@@ -30,6 +31,7 @@ test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare newer-slurm
 	@tests/prepare gridengine
 	@tests/prepare task-spooler
+	@tests/prepare machine
 	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e '.[fuzz]'
 	$(BIN)/pytest -q --timeout=14400
 
@@ -51,6 +53,10 @@ bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare gridengine
 	$(BIN)/python -m tests.benchmarks.run
 
+rpm: $(VENV)/ready ## RPMs of agent, ledger and command, into build/rpm
+	@tests/prepare rpm
+	@PYTHON="$(CURDIR)/$(BIN)/python" packaging/rpm/build
+
 clean: ## remove what the targets made
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
@@ -61,4 +67,4 @@ $(VENV)/ready: setup.cfg constraints.txt hpcbridge/__init__.py
 	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e ".[$$(PYTHON="$(PYTHON)" tests/prepare extras)]"
 	@touch $@
 
-.PHONY: help demo test test-full lint proto docs bench clean
+.PHONY: help demo test test-full lint proto docs bench rpm clean

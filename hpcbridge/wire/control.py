@@ -96,7 +96,9 @@ class ControlServer:
 
     def _open_to_group(self, group_id: int) -> None:
         try:
-            os.chown(self._path, -1, group_id)
+            # Its own group it has already, and the sandbox of a service may forbid the call altogether.
+            if self._path.stat().st_gid != group_id:
+                os.chown(self._path, -1, group_id)
             self._path.chmod(0o660)
         except PermissionError:
             logger.warning("control socket is not open to its group path=%s gid=%d", self._path, group_id)
