@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -134,6 +135,7 @@ def rentals() -> None:
 def list_command(context: Context, *, open_only: bool) -> None:
     """List rentals."""
     found = list_rentals(context.way().call, open_only=open_only)
+    _forget_ended(context, found)
     if context.json:
         print_json({"rentals": [as_json(each) for each in found]})
     else:
@@ -149,6 +151,7 @@ def show(context: Context, rental_id: str) -> None:
     way = context.way()
     rental, lines = get_rental(way.call, rental_id)
     sealed = _passcode_of(way.call, rental)
+    _forget_ended(context, (rental,))
     if context.json:
         told = {} if sealed is None else {"passcode": {name: value for name, value in as_json(sealed).items() if name != "box"}}
         print_json({"rental": as_json(rental), **told, "statement": [as_json(line) for line in lines]})
@@ -167,7 +170,7 @@ def cancel(context: Context, rental_id: str) -> None:
     way = context.way()
     submitted = way.submit(Cancellation(rental=rental_id))
     submitted.check_accepted()
-    forget_passcode(context.keys(), get_rental(way.call, rental_id)[0])
+    _forget_ended(context, (get_rental(way.call, rental_id)[0],))
     if context.json:
         print_json({"entry": submitted.index})
     else:
@@ -195,6 +198,14 @@ def _advise(rental: Rental) -> None:
             f"Deposit and extra limit pay {clock(paid)} of all cores; the {clock(seconds)} you want cost {amount(price)}."
             f" To cover them, give it back and rent with --extra-limit {amount(price - rental.deposit)}"
         )
+
+
+def _forget_ended(context: Context, found: Iterable[Rental]) -> None:
+    """A rental that has ended needs no key any more; whoever ended it, it shows here first."""
+    keys = KeyDirectory(context.identity_path())
+    for rental in found:
+        if rental.state is RentalState.ENDED:
+            forget_passcode(keys, rental)
 
 
 def _passcode_of(call: Call, rental: Rental) -> Sealed | None:

@@ -67,8 +67,9 @@ class RentalKeys:
 
     def forget(self, rental: str, shown: bytes) -> None:
         """The passcode was read, or the rental has ended."""
-        remove_file(self._named(rental))
-        remove_file(self._unnamed(shown))
+        for path in (self._named(rental), self._unnamed(shown)):
+            if path.exists():
+                remove_file(path)
 
     def _unnamed(self, public: bytes) -> Path:
         return self._path / f"{public.hex() or 'none'}.pem"

@@ -202,6 +202,15 @@ def test_a_rental_that_has_ended_has_no_key_any_more(market: Network) -> None:
     assert "has ended" in failure(market, "passcode", name, "--new")
 
 
+def test_a_rental_that_the_site_ended_loses_its_key_when_that_is_seen(market: Network) -> None:
+    seen_in_list, shown = rent(market), rent(market)
+    for name, look in ((seen_in_list, ["list"]), (shown, ["show", shown])):
+        say(market, "north", AccountReport(rental=name, state=AccountState.FAILED, text="disk is full"))
+        assert f"{name}.pem" in key_files(market)
+        assert "FAILED_BY_SITE" in market.ok("ulla", "rentals", *look)
+        assert f"{name}.pem" not in key_files(market)
+
+
 def test_an_order_that_is_refused_leaves_no_key(market: Network) -> None:
     before = key_files(market)
     request = asked(market, "ulla", "offers", "--cores", "2", "--walltime", "2h")["request"]["request"]

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hpcbridge.errors import CertificateExpired, IdentityError, SignatureInvalid
+from hpcbridge.identity import passcode
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.certificates import build_csr
 from hpcbridge.identity.hpke import seal_base
@@ -45,9 +46,9 @@ class Site:
         submitter = Submitter(member, "frontend-1")
         self.certificate = authority.issue(build_csr(self.key, submitter), submitter, role=role, at=at).certificate
 
-    def seal(self, tenant: X25519PrivateKey, *, at: int, binding: Binding = BINDING, passcode: str = PASSCODE) -> bytes:
+    def seal(self, tenant: X25519PrivateKey, *, at: int, binding: Binding = BINDING, secret: str = PASSCODE) -> bytes:
         public = tenant.public_key().public_bytes_raw()
-        return seal_passcode(passcode, binding, sealing_key=public, key=self.key, certificate=self.certificate, at=at)
+        return seal_passcode(secret, binding, sealing_key=public, key=self.key, certificate=self.certificate, at=at)
 
 
 @pytest.fixture(name="tenant")
@@ -112,6 +113,19 @@ def test_a_carrier_that_puts_its_own_passcode_in_is_found_out(authority: Authori
             )
 
 
+def test_control_without_the_signature_anybody_who_knows_the_public_key_chooses_the_passcode(
+    authority: Authority, tenant: X25519PrivateKey, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, carrier = Site(authority, at=at), new_key()
+    public = tenant.public_key().public_bytes_raw()
+    forged = seal_passcode("chosen-by-carrier", BINDING, sealing_key=public, key=carrier, certificate=site.certificate, at=at)
+    with pytest.raises(SignatureInvalid):
+        open_passcode(forged, BINDING, sealing_key=tenant, provider="uni-north", authority=authority.facts.certificate)
+    monkeypatch.setattr(passcode, "verify", lambda *_, **__: None)
+    opened = open_passcode(forged, BINDING, sealing_key=tenant, provider="uni-north", authority=authority.facts.certificate)
+    assert opened.passcode == "chosen-by-carrier"
+
+
 def test_a_signature_made_outside_the_life_of_its_certificate_is_refused(authority: Authority, tenant: X25519PrivateKey, at: int) -> None:
     site = Site(authority, at=at)
     day = 86_400_000
@@ -127,10 +141,10 @@ def test_what_is_no_sealed_passcode_is_refused(authority: Authority, tenant: X25
         open_passcode(garbage, BINDING, sealing_key=tenant, provider="uni-north", authority=authority.facts.certificate)
 
 
-@pytest.mark.parametrize("passcode", ["", "two words", "line\nbreak", "ä", "x" * 129])
-def test_what_is_no_passcode_is_not_sealed(authority: Authority, tenant: X25519PrivateKey, at: int, passcode: str) -> None:
+@pytest.mark.parametrize("secret", ["", "two words", "line\nbreak", "ä", "x" * 129])
+def test_what_is_no_passcode_is_not_sealed(authority: Authority, tenant: X25519PrivateKey, at: int, secret: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII"):
-        Site(authority, at=at).seal(tenant, at=at, passcode=passcode)
+        Site(authority, at=at).seal(tenant, at=at, secret=secret)
 
 
 def test_the_text_form_survives_a_mail(authority: Authority, tenant: X25519PrivateKey, at: int) -> None:
@@ -155,7 +169,7 @@ def test_a_contact_is_for_the_provider_and_for_one_rental(tenant: X25519PrivateK
 
 
 def test_a_passcode_box_does_not_pass_for_a_contact(authority: Authority, tenant: X25519PrivateKey, at: int) -> None:
-    payload = json.loads(base64.b64decode(json.loads(Site(authority, at=at).seal(tenant, at=at, passcode="a@b.example"))["payload"]))
+    payload = json.loads(base64.b64decode(json.loads(Site(authority, at=at).seal(tenant, at=at, secret="a@b.example"))["payload"]))
     with pytest.raises(IdentityError):
         open_contact(base64.b64decode(payload["box"]), BINDING, sealing_key=tenant)
 
