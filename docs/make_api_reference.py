@@ -264,8 +264,8 @@ def _call_rows(name: str, method: Any) -> Iterator[tuple[str, str]]:
     yield "asks", _message(method.input_type)
     yield "gets", _message(method.output_type)
     if name in ANSWERS:
-        shares = QUESTIONS[Query(name)].values()
-        refusals = [each for each in refusals_of(ANSWERS[name]) if Share.NOTHING in shares or "may not ask" not in each.reason]
+        given = QUESTIONS[Query(name)].values()
+        refusals = [each for each in refusals_of(ANSWERS[name]) if Share.NOTHING in given or "may not ask" not in each.reason]
         yield "refused with", "; ".join(f"`{each.code}`: {each.reason}" for each in refusals) or "nothing of its own"
 
 

@@ -118,7 +118,7 @@ class PlayedSite:
         with contextlib.suppress(LedgerUnavailable):
             for event in self.client.events(cursor, types=(EventType.RENTAL_GRANTED, EventType.RENTAL_READY), follow=True):
                 if event.type is EventType.RENTAL_GRANTED:
-                    self.ready(event.body)
                     self.leave_passcode(event.body, f"passcode-of-{event.body.rental}")
+                    self.ready(event.body)
                 else:
                     self.run_job(event.body, f"47{event.body.index}")
