@@ -12,16 +12,18 @@
 # The comment (GECOS) of an account names its rental: `hpcbridge l17`, later `hpcbridge l17 closed`. An account without it, or with a number
 # outside ACCOUNTS_UIDS, is not ours and is never touched. A closed account stays, locked, so that its number is never given again.
 
-first_uid=${ACCOUNTS_UIDS:-50000-59999}
-last_uid=${first_uid#*-}
-first_uid=${first_uid%%-*}
+uids=${ACCOUNTS_UIDS:-50000-59999}
+first_uid=${uids%%-*}
+last_uid=${uids#*-}
 homes=${ACCOUNTS_HOMES:-/home}
 shell=${ACCOUNTS_SHELL:-/bin/bash}
 [ -x "$shell" ] || shell=/bin/sh
 after=${ACCOUNTS_AFTER:-keep}
 
-case $first_uid:$last_uid in
-    *[!0-9:]* | :* | *:) fail "ACCOUNTS_UIDS is not two numbers with - between: $ACCOUNTS_UIDS" ;;
+case $uids in
+    *[!0-9-]* | -* | *- | *-*-*) fail "ACCOUNTS_UIDS is not two numbers with - between: $uids" ;;
+    *-*) ;;
+    *) fail "ACCOUNTS_UIDS is not two numbers with - between: $uids" ;;
 esac
 case $after in
     keep | remove) ;;
