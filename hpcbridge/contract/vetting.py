@@ -114,7 +114,7 @@ def _check_enough_read(draft: Draft, body: Decision, member: StoredMember) -> No
     least = parameter(draft, "vet_documents") if is_vetted(draft, member.role) else 0
     if member.vetting is Vetting.PENDING and body.vetting is Vetting.APPROVED and len(body.documents) < least:
         raise Refused(
-            EntryOutcome.NOT_PERMITTED,
+            EntryOutcome.ILLEGAL_TRANSITION,
             f"to approve a member, name at least {least} documents that you have read (vet_documents); {len(body.documents)} are named",
         )
 

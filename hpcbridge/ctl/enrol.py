@@ -26,7 +26,7 @@ from hpcbridge.wire.enrolment import enrol as redeem
 _MAX_INPUT = 8192
 _NEXT = {
     Role.PROVIDER: "start the daemon: systemctl start hpcbridged; then look: hpcbridgectl status",
-    Role.USER: "you can use the network from here now; look: hpcbridgectl status",
+    Role.USER: "look whether you can use the network already: hpcbridgectl status",
     Role.ADMIN: "you can look after the network from here: hpcbridgectl admin members, hpcbridgectl admin token",
     Role.SYSTEM_NODE: "the node can take part now",
 }

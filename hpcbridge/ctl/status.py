@@ -15,8 +15,10 @@ from hpcbridge.ctl.output import NOTHING, Column, ago, duration, moment, print_f
 from hpcbridge.errors import LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory
+from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.quantities import Instant, format_instant, parse_instant
 from hpcbridge.wire.generated import ledger_pb2
+from hpcbridge.wire.queries import get_member
 
 Json = Mapping[str, Any]
 _OLD_REPORT_MS = 15 * 60_000
@@ -138,9 +140,10 @@ def _own_status(context: Context) -> None:
     at = now()
     try:
         reply: ledger_pb2.LedgerStatus | None = context.ledger_client().call("GetStatus", ledger_pb2.GetStatusRequest())
-        found = []
+        vetting = get_member(context.ledger_client().call, profile.submitter.member).vetting
+        found = list(_vetting_findings(vetting))
     except LedgerUnavailable as error:
-        reply, found = None, [Finding(what=str(error), todo=error.hint)]
+        reply, vetting, found = None, None, [Finding(what=str(error), todo=error.hint)]
     if context.json:
         print_json(
             {
@@ -148,6 +151,7 @@ def _own_status(context: Context) -> None:
                 "findings": [{"what": each.what, "todo": each.todo} for each in found],
                 "submitter": str(profile.submitter),
                 "origin": profile.origin,
+                "vetting": vetting,
                 "not_after_at": format_instant(facts.not_after_at),
                 "last_entry_at": None if reply is None else format_instant(reply.last_entry_at),
             }
@@ -157,12 +161,20 @@ def _own_status(context: Context) -> None:
     print_facts(
         [
             ("identity", f"{profile.submitter} ({profile.role.value.lower()}) on {profile.origin}"),
+            ("vetting", vetting),
             ("ledger", ", ".join(profile.ledger_addresses)),
             ("last entry", None if reply is None else ago(reply.last_entry_at, at)),
             ("certificate", f"until {moment(facts.not_after_at)} UTC"),
             ("daemon", "none on this machine"),
         ]
     )
+
+
+def _vetting_findings(vetting: Vetting) -> Iterator[Finding]:
+    """Whoever is not approved can name documents and look at its own things."""
+    if vetting is not Vetting.APPROVED:
+        what = "waits for an admin's decision" if vetting is Vetting.PENDING else f"is {vetting.value.lower()}"
+        yield Finding(what=f"your membership {what}", todo="name what your network wants to see: hpcbridgectl documents submit --help")
 
 
 def _verdict(who: str, found: list[Finding]) -> None:

@@ -31,6 +31,7 @@ def statutes(tmp_path: Path) -> Path:
 def test_a_document_goes_from_member_to_decision(vetting: Network, statutes: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(statutes.read_bytes()).hexdigest()
     assert vetting.run("nina", "offers", "--cores", "1").exit_code == 77
+    assert "waits for an admin" in vetting.ok("nina", "status")
     told = vetting.ok("nina", "documents", "submit", str(statutes), "--kind", "statutes", "--title", "Statutes of 2024")
     assert digest in told
     assert digest in vetting.ok("nina", "documents", "list")
@@ -43,6 +44,7 @@ def test_a_document_goes_from_member_to_decision(vetting: Network, statutes: Pat
     vetting.ok("root", "admin", "reject", "nina", "--note", "which year?")
     vetting.ok("root", "admin", "approve", "nina", "--file", str(statutes), "--note", "compared")
     assert vetting.run("nina", "offers", "--cores", "1").exit_code == 0
+    assert asked(vetting, "nina", "status")["vetting"] == "APPROVED"
     record = asked(vetting, "root", "admin", "member", "nina")
     assert [(each["decision"]["vetting"], each["decision"]["documents"], each["admin"]) for each in record["decisions"]] == [
         ("REJECTED", [], "root"),
