@@ -246,8 +246,14 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def _refused(refusals: list[Refusal]) -> str:
     if not refusals:
         return "**Refused with** nothing of its own.\n"
-    rows = ((f"`{each.code}`", each.reason or "the reason names the field and what it may be") for each in refusals)
+    rows = ((f"`{each.code}`", _reason(each)) for each in refusals)
     return "**Refused with**\n\n" + table(("code", "reason"), rows)
+
+
+def _reason(refusal: Refusal) -> str:
+    if refusal.reason.strip("…"):
+        return refusal.reason
+    return "the reason names the field and what it may be" if refusal.code is EntryOutcome.MALFORMED else "the reason says what"
 
 
 def _call_rows(name: str, method: Any) -> Iterator[tuple[str, str]]:
@@ -266,7 +272,7 @@ def _call_rows(name: str, method: Any) -> Iterator[tuple[str, str]]:
     if name in ANSWERS:
         given = QUESTIONS[Query(name)].values()
         refusals = [each for each in refusals_of(ANSWERS[name]) if Share.NOTHING in given or "may not ask" not in each.reason]
-        yield "refused with", "; ".join(f"`{each.code}`: {each.reason}" for each in refusals) or "nothing of its own"
+        yield "refused with", "; ".join(f"`{each.code}`: {_reason(each)}" for each in refusals) or "nothing of its own"
 
 
 def _message(message: Any) -> str:

@@ -26,7 +26,7 @@ _Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 @dataclass(frozen=True, slots=True, order=True)
 class Refusal:
-    """A code, and the reason as it reads, `…` for what is filled in; empty where it is put together elsewhere."""
+    """A code, and the reason as it reads, `…` for what is filled in; empty where the code stands without one."""
 
     code: EntryOutcome
     reason: str
@@ -134,7 +134,8 @@ def _refusals(definition: _Definition) -> Iterator[Refusal]:
     for node in ast.walk(definition):
         if isinstance(node, ast.Call | ast.Tuple):
             parts = node.args if isinstance(node, ast.Call) else node.elts
-            if len(parts) > 1 and (code := _code(parts[0])) is not None and (reason := _words(parts[1])):
+            refuses = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refused"
+            if len(parts) > 1 and (code := _code(parts[0])) is not None and (reason := _words(parts[1]) or "…" * refuses):
                 worded.add(id(parts[0]))
                 yield Refusal(code, reason)
     for node in ast.walk(definition):

@@ -79,6 +79,7 @@ def test_what_a_transaction_is_refused_with_is_read_from_its_source() -> None:
     market = {EntryOutcome.NO_CREDIT, EntryOutcome.NO_CAPACITY, EntryOutcome.OUTDATED, EntryOutcome.CLOSED, EntryOutcome.TOO_MANY}
     assert market <= codes
     assert read_contract.Refusal(EntryOutcome.NOT_PERMITTED, "nobody rents from itself") in found
+    assert read_contract.Refusal(EntryOutcome.MALFORMED, "…") in found
     assert read_contract.events_of(rent) == (EventType.RENTAL_GRANTED,)
     told = {event for function in FUNCTIONS.values() for event in read_contract.events_of(function)}
     assert set(EventType) - told == set(make_api_reference.BY_THE_FOLD)
