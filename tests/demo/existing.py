@@ -96,6 +96,7 @@ class ExistingScene(Scene):
     submit_command = "submit"
     while_the_last_runs = "One job is left"
     seconds_for_all_ends = 600.0
+    account_files = None
     site = None
     jobs = (
         Wanted("hpcbridge-demo1", "sleep 5", (), "COMPLETED", exit_code=0),

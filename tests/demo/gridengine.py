@@ -25,6 +25,7 @@ class GridEngineScene(Scene):
     submit_command = "qsub"
     while_the_last_runs = "The last job runs into its time limit of twenty seconds"
     seconds_for_all_ends = 240.0
+    account_files = None
     jobs = (
         Wanted("succeeds", "sleep 3", (), "COMPLETED"),
         Wanted("fails", "sleep 2; exit 3", (), "FAILED", exit_code=3),

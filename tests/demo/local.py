@@ -13,8 +13,9 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.bridge import Bridge
+from tests.bridge import ROOT, Bridge
 from tests.demo.scene import Scene, Wanted
+from tests.market_world import RATES
 
 SECONDS_AS_ZOMBIE = 4
 """A shell takes the exit status of its children at once, and on a kernel before 6.15 nobody else sees it then. Here it stays a while."""
@@ -32,6 +33,8 @@ class LocalScene(Scene):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.account_files = directory / "accounts"
+        self.account_files.mkdir(parents=True)
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._collectors: list[threading.Thread] = []
         self._closing = threading.Event()
@@ -52,7 +55,13 @@ class LocalScene(Scene):
 
     def bridge(self) -> Bridge:
         """A bridge that watches the sessions of who runs this."""
-        return Bridge(self._directory, scheduler="local", settings={"owners": [pwd.getpwuid(os.getuid()).pw_name]})
+        settings = {
+            "owners": [pwd.getpwuid(os.getuid()).pw_name],
+            "accounts": "direct",
+            "accounts_scripts": str(ROOT / "scheduler_scripts" / "accounts" / "files"),
+        }
+        environment = {"ACCOUNTS_DIRECTORY": str(self.account_files)}
+        return Bridge(self._directory, scheduler="local", settings=settings, environment=environment, rates=RATES)
 
     def submit(self, job: Wanted) -> str:
         """Starts it, and sees to it that it is collected."""

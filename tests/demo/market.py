@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -78,11 +79,33 @@ def play_market(stack: ExitStack, directory: Path, first: Site, network: Bridge)
     title("The rentals were over three seconds after their last job, and the daemons have closed the accounts")
     shut = [market.is_shut(each) for each in (mine, abroad)]
     market.settle(mine)
-    return followed and all(shut) and market.audit(mine)
+    return followed and all(shut) and market.audit(mine.name)
+
+
+def play_market_of_files(directory: Path, network: Bridge, accounts: Path) -> bool:
+    """The market with one cluster whose accounts are files: from the offer to the refund, without a job, as the tenant is nobody here."""
+    title("THE MARKET, without root: the accounts of tenants are files here")
+    market = Market(directory, {"north": network}, {})
+    market.enrol()
+    title("ulla asks for a core, and rents")
+    found = market.ask("--cores", "1", "--walltime", "90s", offers=1)
+    rental = market.take(found["offers"][0], found["offers"][0]["queues"][0]["label"], "--extra-limit", "1")
+    name, username = str(rental["rental"]), str(rental["username"])
+    title("The daemon makes the account; the passcode comes sealed, and ulla alone can open it, once")
+    passcode = market.read_passcode(name)
+    account = dict(line.split("=", 1) for line in (accounts / username).read_text().splitlines())
+    fits = hashlib.sha256(f"{account['salt']}{passcode}".encode()).hexdigest() == account["hash"]
+    answer(f"the account's file keeps {account['hash'][:16]}…, which {'is' if fits else 'IS NOT'} the hash of that passcode")
+    title("She gives it back: the account is closed, the deposit is hers again")
+    market.give_back(name)
+    wait_until(lambda: "closed" in (accounts / username).read_text(), what="the account to be closed")
+    answer(f"the account's file says: {(accounts / username).read_text().splitlines()[0]}")
+    market.show_statement(name)
+    return fits and market.audit(name)
 
 
 class Market:
-    """The people, and the two providers."""
+    """The people, and the providers."""
 
     def __init__(self, directory: Path, providers: Mapping[str, Bridge], sites: Mapping[str, Site]) -> None:
         self._directory = directory
@@ -103,40 +126,56 @@ class Market:
     def rent(self) -> list[Rented]:
         """Offers, a reason, two rentals: the cheaper cluster first."""
         title("ulla is in Bangkok and asks for cores. Clusters have no names yet; the farther one is dearer")
-        wanted = ("offers", "--cores", "2", "--walltime", "90s", "--location", BANGKOK)
-        wait_until(lambda: len(self._people.asks("ulla", *wanted)["offers"]) == 2, what="both clusters to be heard of")
-        found = self._people.asks("ulla", *wanted)
-        name = found["request"]["request"]
-        self._types("ulla", "offers", "--request", name, instead=f"hpcbridgectl {' '.join(wanted)}")
+        wanted = ("--cores", "2", "--walltime", "90s", "--location", BANGKOK)
+        found = self.ask(*wanted, offers=2)
         title("With a GPU of type a100 there is one offer only. Why?")
-        gpus = self._people.asks("ulla", *wanted, "--gpus", "1", "--gpu-type", "a100")["request"]["request"]
+        gpus = self._people.asks("ulla", "offers", *wanted, "--gpus", "1", "--gpu-type", "a100")["request"]["request"]
         self._types("ulla", "why", gpus)
         title("She rents at both: the deposit is held; provider, login and a username are named")
         rates = rates_of(found["offers"])
         rented: list[Rented] = []
         for offer in sorted(found["offers"], key=lambda offer: rates[offer["offer"]]):
             label = next(queue["label"] for queue in offer["queues"] if queue["max_walltime_seconds"] == _FIVE_MINUTES)
-            self._types("ulla", "rent", offer["offer"], "--queue", label, hide="(the same for the other one)" if rented else "")
-            rental = next(each for each in self._rentals() if each["offer"] == offer["offer"])
+            rental = self.take(offer, label, hide="(the same for the other one)" if rented else "")
             cluster = rental["cluster"]
             rented.append(Rented(name=rental["rental"], username=rental["username"], cluster=cluster, site=self._sites[cluster]))
         return rented
 
+    def ask(self, *wanted: str, offers: int) -> dict[str, Any]:
+        """An answer with so many offers, as soon as the clusters are heard of."""
+        wait_until(lambda: len(self._people.asks("ulla", "offers", *wanted)["offers"]) == offers, what="clusters to be heard of")
+        found: dict[str, Any] = self._people.asks("ulla", "offers", *wanted)
+        self._types("ulla", "offers", "--request", found["request"]["request"], instead=f"hpcbridgectl offers {' '.join(wanted)}")
+        return found
+
+    def take(self, offer: Mapping[str, Any], label: str, *more: str, hide: str = "") -> dict[str, Any]:
+        """Rents a queue of an offer."""
+        self._types("ulla", "rent", offer["offer"], "--queue", label, *more, hide=hide)
+        return next(each for each in self._rentals() if each["offer"] == offer["offer"])
+
     def look_at_accounts(self, rented: Rented) -> None:
         """What the provider sees."""
-        self._wait_ready(rented)
+        self._wait_ready(rented.name)
         title("The daemons make the accounts (useradd, chpasswd). All that a provider knows of the user is a username")
         self._provider(rented.cluster, "rentals", "list")
         title("The passcodes came sealed to keys of ulla's; she opens them, once")
 
     def receive(self, rented: Rented) -> Rented:
         """The user reads the passcode."""
-        self._wait_ready(rented)
-        said = self._types("ulla", "passcode", rented.name)
+        return replace(rented, passcode=self.read_passcode(rented.name))
+
+    def read_passcode(self, rental: str) -> str:
+        """Once."""
+        self._wait_ready(rental)
+        said = self._types("ulla", "passcode", rental)
         found = re.search(r"passcode +(\S+)", said)
         if found is None:
             raise RuntimeError(f"no passcode in {said}")
-        return replace(rented, passcode=found[1])
+        return found[1]
+
+    def give_back(self, rental: str) -> None:
+        """Before the first job."""
+        self._types("ulla", "rentals", "cancel", rental)
 
     def work(self, mine: Rented, abroad: Rented, slurm: SlurmSite) -> bool:
         """Jobs by the user itself, one good, one whose node breaks down, one that fails; and all she hears while the ledger is killed."""
@@ -168,9 +207,9 @@ class Market:
                     break
         return len(ended) == 2 and list(phases.values()) == ["END"] * 3
 
-    def _wait_ready(self, rented: Rented) -> None:
+    def _wait_ready(self, rental: str) -> None:
         with Follower(self._people.identity("ulla")) as events:
-            events.wait_for("RENTAL_READY", rented.name)
+            events.wait_for("RENTAL_READY", rental)
 
     def is_shut(self, rented: Rented) -> bool:
         """The daemon has closed the account."""
@@ -185,27 +224,31 @@ class Market:
     def settle(self, near: Rented) -> None:
         """Statement and income."""
         title("ulla's statement: what was measured is paid, the site bears its broken node, the rest is back")
-        self._types("ulla", "rentals", "show", near.name)
-        self._types("ulla", "balance")
+        self.show_statement(near.name)
         title("The income of the providers")
         for name in self._providers:
             self._provider(name, "balance")
 
-    def audit(self, near: Rented) -> bool:
+    def show_statement(self, rental: str) -> None:
+        """What the user sees of its money."""
+        self._types("ulla", "rentals", "show", rental)
+        self._types("ulla", "balance")
+
+    def audit(self, rental: str) -> bool:
         """From the export alone."""
         title("audrey, the auditor, takes a copy of the log, proves it, and counts all money again, off line")
         try:
             self._types("audrey", "ledger", "export", "log.export")
             self._types("audrey", "ledger", "verify", "log.export")
             self._types("audrey", "ledger", "money", "log.export")
-            self._types("audrey", "ledger", "money", "log.export", "--rental", near.name)
+            self._types("audrey", "ledger", "money", "log.export", "--rental", rental)
             money = self._people.asks("audrey", "ledger", "money", str(self._directory / "log.export"))
         except RuntimeError as error:
             console.print(Text(str(error), "red"))
             return False
         paid = sum(each["rental"]["charged"] for each in money["rentals"])
         income = sum(account["balance"] for account in money["accounts"] if account["member"] in self._providers)
-        return bool(paid == income > 0)
+        return bool(paid == income)
 
     def _kill_ledger(self) -> None:
         ledger = self._network.ledger

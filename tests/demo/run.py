@@ -23,7 +23,7 @@ from tests.bridge import BIN, ROOT, Bridge
 from tests.demo.existing import ExistingScene
 from tests.demo.gridengine import GridEngineScene
 from tests.demo.local import LocalScene
-from tests.demo.market import play_market
+from tests.demo.market import play_market, play_market_of_files
 from tests.demo.scene import Scene, SceneMissing
 from tests.demo.slurm import SlurmScene
 from tests.demo.story import Subscriber, console, submit, title, verify, watch
@@ -82,13 +82,16 @@ def set_up(stack: ExitStack, start: Callable[[Path], Scene]) -> tuple[Scene, Bri
 
 def _market(stack: ExitStack, scene: Scene, bridge: Bridge) -> bool:
     """The second half, where accounts can be made."""
-    if scene.site is None:
-        return True
     try:
-        return play_market(stack, DIRECTORY, scene.site, bridge)
+        if scene.site is not None:
+            return play_market(stack, DIRECTORY, scene.site, bridge)
+        if scene.account_files is not None:
+            return play_market_of_files(DIRECTORY, bridge, scene.account_files)
     except (SlurmMissing, WorldMissing, RuntimeError, TimeoutError) as error:
         console.print(f"[red]The market could not be played:[/] {escape(str(error))}")
         return False
+    title("No market: accounts of tenants cannot be made here without touching those of this machine")
+    return True
 
 
 def say_how_to_look_around(scene: Scene, bridge: Bridge) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from tests.bridge import Bridge
@@ -56,7 +57,9 @@ class Scene(Protocol):
     while_the_last_runs: str
     seconds_for_all_ends: float
     site: Site | None
-    """The same scheduler with accounts that can be rented; None where none can be made, and so the market is not played."""
+    """The same scheduler with accounts that can be rented; None where none can be made."""
+    account_files: Path | None
+    """The folder of accounts that are only files; None where there are real ones, or none: then the market is not played."""
 
     def overview(self) -> str:
         """What the scheduler itself says of its nodes."""

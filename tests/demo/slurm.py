@@ -24,6 +24,7 @@ class SlurmScene(Scene):
     submit_command = "sbatch"
     while_the_last_runs = "The last job runs into its time limit of one minute"
     seconds_for_all_ends = 240.0
+    account_files = None
     jobs = (
         Wanted("succeeds", "sleep 3", (), "COMPLETED"),
         Wanted("fails", "sleep 2; exit 3", (), "FAILED", exit_code=3),

@@ -49,6 +49,9 @@ def test_the_demo_of_this_machine_alone(tmp_path: Path) -> None:
     assert (status, SUCCESS in said) == (0, True), said
     for name, end in (("succeeds", "exit 0"), ("fails", "exit 3"), ("is-killed", "signal 15"), ("takes-longer", "exit 0")):
         assert [line for line in said.splitlines() if name in line and end in line and "included, accepted" in line], said
+    market = said.partition("THE MARKET")[2]
+    for step in ("which is the hash of that passcode", "closed", "REFUND", "all as counted here"):
+        assert step in market, said
 
 
 def test_no_scheduler_that_is_there_is_said(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_the_demo_with_its_market(scheduler: str, tmp_path: Path) -> None:
     check_gridengine()
     status, said = _demo(scheduler, tmp_path / "demo")
     assert (status, SUCCESS in said) == (0, True), said
-    steps = ("passcode", "Submitted batch job", "has been submitted", "NODE_FAILED", "the passcode is refused", "REFUND", "all as counted here")
+    steps = ("Submitted batch job", "has been submitted", "NODE_FAILED", "the passcode is refused", "REFUND", "all as counted here")
     assert [step for step in steps if step not in said] == []
     assert all(len(line) <= 120 for line in said.partition("THE MARKET")[2].splitlines()), "nothing that a terminal would break in pieces"
 
