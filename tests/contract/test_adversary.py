@@ -253,6 +253,19 @@ def test_cancel_and_first_job_in_either_order_end_in_one_refund(world: World, al
     assert balance(world, alice)[1] == 0
 
 
+def test_a_run_that_went_back_to_the_queue_is_not_charged_and_the_next_one_is(world: World, alice: Party, site: Party) -> None:
+    """The written rule, with what a user may make of it: docs/market.md, what does not hold."""
+    rental = rented(world, alice)
+    told(world, site, tenant(rental, started_at=world.at))
+    world.at += 5 * HOUR * 1000
+    told(world, site, tenant(rental, state=JobState.REQUEUED, restarts=1))
+    world.at += HOUR * 1000
+    told(world, site, tenant(rental, started_at=world.at, restarts=1))
+    world.at += HOUR * 1000
+    told(world, site, ran(world, rental, restarts=1))
+    assert now(world, rental).charged == PRICE
+
+
 def test_no_rental_holds_a_queue_for_ever(world: World, alice: Party, site: Party) -> None:
     """A job that is held, requeued again and again, or of an array that never shrinks."""
     rental = rented(world, alice)
