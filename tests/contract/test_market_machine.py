@@ -31,7 +31,17 @@ from hpcbridge.errors import IntegrityError
 from hpcbridge.model.clusters import Rates, Registration, Vetting
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.jobs import Job, JobState, Outcome
-from hpcbridge.model.market import AccountReport, AccountState, Cancellation, Credit, Rental, RentalOrder, RentalState, Request
+from hpcbridge.model.market import (
+    AccountRenewal,
+    AccountReport,
+    AccountState,
+    Cancellation,
+    Credit,
+    Rental,
+    RentalOrder,
+    RentalState,
+    Request,
+)
 from hpcbridge.model.transactions import Body, Decision, JobChange, JobChanges, JobWatch, Parameters, Revocation, Tick
 from tests.contract.market_book import CLUSTERS, HOUR, MINUTE, PARTIES, observe, opened, run, tell
 
@@ -146,6 +156,13 @@ class Market(RuleBasedStateMachine):
         name = self.rental(place)
         right = self.book.rental(name).provider if self.book.rentals else "siteone"
         self.book.say(wrong or right, AccountReport(rental=name, state=state))
+
+    @rule(wrong=st.sampled_from([None, None, None, *PARTIES]), place=places, number=places)
+    def renew(self, wrong: str | None, place: int, number: int) -> None:
+        """A user, or somebody else, asks for another passcode, now and then with the key of the one before."""
+        name = self.rental(place)
+        right = self.book.rental(name).member if self.book.rentals else "ann"
+        self.book.say(wrong or right or "", AccountRenewal(rental=name, sealing_key=bytes([number + 2]) * 32))
 
     @precondition(lambda self: self.book.rentals)
     @rule(place=places, changes=st.lists(drawn, min_size=1, max_size=4))
