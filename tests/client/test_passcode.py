@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hpcbridge.client import Client
-from hpcbridge.errors import HpcbridgeError, IdentityError, Refused
+from hpcbridge.client import Client, rental_name
+from hpcbridge.errors import HpcbridgeError, IdentityError, ReceiptPending, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.entries import EventType
-from tests.client.test_client import new_user, rented
+from hpcbridge.wire.client import SubmitStream
+from tests.client.test_client import WANTED, new_user, rented
+from tests.client.test_interrupted import lost_on_the_way_back
 from tests.ctl_network import Network
 from tests.played_site import PlayedSite
 
@@ -90,3 +92,18 @@ def test_keys_go_with_the_order(network: Network, site: PlayedSite) -> None:
         assert len(keys_of(network, user)) == 1
         user.cancel(rental.rental)
         assert keys_of(network, user) == []
+
+
+def test_an_order_without_a_receipt_keeps_its_key(network: Network, site: PlayedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_user(network) as user:
+        request = user.request(WANTED).request.request
+        monkeypatch.setattr(SubmitStream, "send_envelopes", lost_on_the_way_back)
+        with pytest.raises(ReceiptPending):
+            user.rent_best(request)
+        monkeypatch.undo()
+        (earlier,) = user.finish()
+        rental = user.rental(rental_name(earlier.submitted.index))
+        site.leave_passcode(rental, "late-but-here")
+        found = user.passcode(rental.rental)
+        assert found is not None
+        assert found.text == "late-but-here"
