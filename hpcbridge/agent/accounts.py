@@ -43,7 +43,7 @@ from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.market import AccountState, Rental
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.relay import SealedKind
-from hpcbridge.wire.marketqueries import get_rental, list_rentals
+from hpcbridge.wire.marketqueries import current_rental, list_rentals
 from hpcbridge.wire.queries import Call
 from hpcbridge.wire.relay import leave_sealed
 
@@ -170,7 +170,7 @@ class Accounts:
     def _ask(self, name: str) -> Rental | None:
         """A rental as it stands now; None if the ledger knows none of this name."""
         try:
-            return get_rental(self._call, name)[0]
+            return current_rental(self._call, name)
         except Refused as error:
             if error.code != EntryOutcome.NOT_FOUND:
                 raise

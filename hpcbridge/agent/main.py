@@ -355,6 +355,7 @@ class _Daemon:
 
     def _keep_house(self) -> None:
         self._spool.trim(at=_now())
+        self._memory.take_tenants()
 
     def _wake_gateway(self) -> None:
         self._gateway.wake()

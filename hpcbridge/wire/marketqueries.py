@@ -11,6 +11,9 @@ from hpcbridge.wire.convert import from_message
 from hpcbridge.wire.generated import ledger_pb2
 from hpcbridge.wire.queries import Call, pages, read
 
+_LAST_LINE = "999999"
+"""No line of a statement comes after it."""
+
 
 def list_requests(call: Call, *, member: str = "") -> tuple[RequestRecord, ...]:
     """The caller's requests; admins and auditors: of `member`, or of everybody."""
@@ -46,6 +49,11 @@ def get_rental(call: Call, rental: str) -> tuple[Rental, tuple[StatementLine, ..
     replies = list(pages(lambda after: call("GetRental", ledger_pb2.GetRentalRequest(rental=rental, after=after))))
     lines = tuple(read(partial(from_message, StatementLine), each) for reply in replies for each in reply.lines)
     return read(partial(from_message, Rental), replies[-1].rental), lines
+
+
+def current_rental(call: Call, rental: str) -> Rental:
+    """One rental as it stands, without the lines of its statement, which may be very many."""
+    return read(partial(from_message, Rental), call("GetRental", ledger_pb2.GetRentalRequest(rental=rental, after=_LAST_LINE)).rental)
 
 
 def get_balance(call: Call, member: str = "") -> Balance:

@@ -21,7 +21,7 @@ from hpcbridge.agent.accounts import Accounts, NoAccounts
 from hpcbridge.agent.chain import RENTALS_LISTED
 from hpcbridge.agent.listener import Listener
 from hpcbridge.agent.publish import PublishMode
-from hpcbridge.agent.tenancies import Account, Step, Tenancy, make_passcode, next_step
+from hpcbridge.agent.tenancies import Account, Step, Tenancy, make_passcode, needs_attention, next_step
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.worker import Worker
 from hpcbridge.errors import LedgerUnavailable
@@ -32,6 +32,7 @@ from hpcbridge.model.jobs import JobState
 from hpcbridge.model.market import AccountState, Credit, Rental, RentalEnd, RentalState
 from hpcbridge.model.relay import SealedKind
 from hpcbridge.schedulers.acting import ScriptActor
+from hpcbridge.wire.accounts import HelperActor
 from hpcbridge.wire.relay import leave_sealed
 from tests.agent.conftest import AT, Agent, now
 from tests.ledger_simulator import LedgerSimulator
@@ -263,6 +264,18 @@ def test_a_site_that_makes_no_accounts_says_so(new_site: Callable[..., Site]) ->
     assert site.on_ledger(rental.rental).account_text == "this site makes no accounts"
 
 
+def test_a_helper_that_is_not_there_is_waited_for(new_site: Callable[..., Site], tmp_path: Path) -> None:
+    site = new_site(HelperActor(tmp_path / "none.sock", timeout_seconds=2))
+    rental = site.tenant.rent()
+    site.until(lambda: site.knows(rental.rental) and site.tenancy(rental.rental).attempts == 1)
+    waits = site.tenancy(rental.rental)
+    assert "nobody listens there" in waits.reason
+    assert needs_attention(waits, now())
+    site.tenant.cancel(rental.rental)
+    site.agent.until(lambda: not site.tenancy(rental.rental).is_open)
+    assert site.on_ledger(rental.rental).end is RentalEnd.CANCELLED
+
+
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_a_repeated_event_changes_nothing(site: Site, repeats: int) -> None:
     rental = site.made()
@@ -297,7 +310,7 @@ def test_an_answer_to_ready_that_comes_too_late_closes_the_account(site: Site, m
     monkeypatch.setattr(Listener, "_take", lambda _, event, number: max(number, event.audience_number))
     granted = site.tenant.rent()
     still_open = dataclasses.replace(granted, state=RentalState.GRANTED, end=None)
-    monkeypatch.setattr(accounts_module, "get_rental", lambda *_: (still_open, ()))
+    monkeypatch.setattr(accounts_module, "current_rental", lambda *_: still_open)
     site.agent.spool.hear_rentals((granted,), at=now())
     site.tenant.cancel(granted.rental)
     site.until(lambda: site.scripts.called("account_close", granted.rental) == 1)
@@ -416,7 +429,7 @@ def test_a_lying_ledger_has_no_account_made(site: Site, monkeypatch: pytest.Monk
     for what, lie in LIES.items():
         rental = site.tenant.rent()
         lied = dataclasses.replace(rental, **lie)  # type: ignore[arg-type]
-        monkeypatch.setattr(accounts_module, "get_rental", lambda *_, lied=lied: (lied, ()))
+        monkeypatch.setattr(accounts_module, "current_rental", lambda *_, lied=lied: lied)
         monkeypatch.setattr(accounts_module, "list_rentals", lambda *_, lied=lied, **__: (lied,))
         site.agent.spool.hear_rentals((lied,), at=now())
         site.accounts.run()
@@ -469,7 +482,7 @@ def test_even_after_a_loss_of_the_spool_only_the_scripts_word_makes_an_account_o
     site.agent.spool.delete_meta(RENTALS_LISTED)
     site.agent.spool.hear_rentals((lie, ended), listed=True, at=now())
     assert site.tenancy("l999999").adopted
-    monkeypatch.setattr(accounts_module, "get_rental", lambda *_: (lie, ()))
+    monkeypatch.setattr(accounts_module, "current_rental", lambda *_: lie)
     site.accounts.run()
     tried = {call for call in site.scripts.calls if "l99999" in call}
     assert tried == {
