@@ -22,6 +22,11 @@ from hpcbridge.service.signer import Published
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 
+_EVER = frozenset({PayloadType.CONTRACT})
+"""What a contract takes of a later one: the word that activates it."""
+_NEVER = frozenset({PayloadType.GENESIS})
+
+
 class ForkSeen(IntegrityError):
     """A member holds a checkpoint of ours that this log does not continue."""
 
@@ -52,7 +57,7 @@ class Greeter:
             last_sequence=0 if epoch is None else epoch.last_sequence,
             last_payload_hash=b"" if epoch is None else epoch.last_payload_hash,
             epoch_closed=epoch is not None and epoch.closed,
-            payload_types=[each.value for each in PayloadType if each is not PayloadType.GENESIS and not is_later(view, each)],
+            payload_types=[each.value for each in PayloadType if each in _EVER or (each not in _NEVER and not is_later(view, each))],
             window=self._window,
             checkpoint=entries_pb2.Checkpoint(note=checkpoint.note),
             consistency_proof=proof,
