@@ -11,9 +11,18 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from hpcbridge.contract.records import StoredOffer, StoredRequest, StoredWhyNots, decode_word, encode_word
+from hpcbridge.contract.records import (
+    StoredOffer,
+    StoredRequest,
+    StoredWhyNot,
+    StoredWhyNots,
+    decode_stored,
+    decode_word,
+    encode_stored,
+    encode_word,
+)
 from hpcbridge.contract.state import Draft, StateView, prefix_end, scan_all
-from hpcbridge.model.market import Rental, RentalEnd, RentalState, StatementLine, WhyNot
+from hpcbridge.model.market import Rental, RentalEnd, RentalState, RequestRecord, StatementLine, WhyNot
 from hpcbridge.model.quantities import Instant
 
 _REQUEST = re.compile(r"r(0|[1-9][0-9]{0,14})\Z")
@@ -102,16 +111,33 @@ def put_offer(draft: Draft, stored: StoredOffer) -> None:
     draft.put(offer_key(stored.offer.offer), encode_word(stored))
 
 
-def put_why_nots(draft: Draft, request: str, why_nots: tuple[WhyNot, ...]) -> None:
-    """Freezes the reasons of a request."""
+def put_why_nots(draft: Draft, record: RequestRecord, why_nots: tuple[WhyNot, ...]) -> None:
+    """Freezes the reasons of a request, which are in order of their ordinals."""
     if why_nots:
-        draft.put(why_nots_key(request), encode_word(StoredWhyNots(why_nots=why_nots)))
+        bits = {program: 1 << place for place, program in enumerate(record.asked.programs)}
+        rows = [
+            StoredWhyNot(
+                requirement=each.requirement, needed=each.needed, found=each.found, missing=sum(bits[program] for program in each.missing)
+            )
+            for each in why_nots
+        ]
+        draft.put(why_nots_key(record.request), encode_stored(StoredWhyNots(why_nots=tuple(rows))))
 
 
-def stored_why_nots(view: StateView, request: str) -> tuple[WhyNot, ...]:
+def stored_why_nots(view: StateView, record: RequestRecord) -> tuple[WhyNot, ...]:
     """The reasons of a request, in the blind order."""
-    data = view.get(why_nots_key(request))
-    return () if data is None else decode_word(StoredWhyNots, data).why_nots
+    data = view.get(why_nots_key(record.request))
+    rows = () if data is None else decode_stored(StoredWhyNots, data).why_nots
+    return tuple(
+        WhyNot(
+            ordinal=ordinal,
+            requirement=row.requirement,
+            needed=row.needed,
+            found=row.found,
+            missing=tuple(program for place, program in enumerate(record.asked.programs) if row.missing >> place & 1),
+        )
+        for ordinal, row in enumerate(rows, start=1)
+    )
 
 
 def remove_request(draft: Draft, stored: StoredRequest) -> None:

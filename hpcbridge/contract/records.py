@@ -19,7 +19,7 @@ import msgspec
 
 from hpcbridge.model.clusters import ClusterState, QueueOffer, Registration, Vetting
 from hpcbridge.model.identities import Role
-from hpcbridge.model.market import Offer, RequestRecord, WhyNot
+from hpcbridge.model.market import Offer, RequestRecord, Requirement
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Decision, Document, Gap, JobWatch, SystemNode
 
@@ -134,11 +134,19 @@ class StoredOffer:
     deposit_permille: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredWhyNots:
-    """`whynot/<request>`."""
+class StoredWhyNot(msgspec.Struct, frozen=True, array_like=True):
+    """One reason of a request. `missing`: which of the programs asked for, the first one as the lowest bit; 64 may be asked for."""
 
-    why_nots: tuple[WhyNot, ...]
+    requirement: Requirement
+    needed: int | None
+    found: int | None
+    missing: int
+
+
+class StoredWhyNots(msgspec.Struct, frozen=True, array_like=True):
+    """`whynot/<request>`, in order of their ordinals: a large network has a thousand for each request, so names are not repeated."""
+
+    why_nots: tuple[StoredWhyNot, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

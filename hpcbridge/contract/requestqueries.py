@@ -52,8 +52,7 @@ def offers(view: StateView, caller: Caller, name: str, *, after: str = "", limit
 def why_nots(view: StateView, caller: Caller, name: str, *, after: int = 0, limit: int = MAX_PAGE) -> tuple[WhyNot, ...]:
     """Why each other cluster is not among a request's offers, after that ordinal."""
     check_query(caller, Query.LIST_WHY_NOTS)
-    _visible(view, caller, name)
-    return stored_why_nots(view, name)[after : after + limit]
+    return stored_why_nots(view, _visible(view, caller, name).record)[after : after + limit]
 
 
 def program_demand(view: StateView, caller: Caller, *, after: Program | None = None, limit: int = MAX_PAGE) -> tuple[ProgramDemand, ...]:

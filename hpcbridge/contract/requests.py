@@ -58,7 +58,7 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
     listing = make_listing(draft, caller.member, asked)
     for offer in listing.offers:
         put_offer(draft, offer)
-    put_why_nots(draft, asked.request, listing.why_nots)
+    put_why_nots(draft, asked, listing.why_nots)
     count_missing(draft, caller.member, listing.missing, at=at)
     record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))
     put_request(draft, StoredRequest(member=caller.member, record=record))

@@ -21,7 +21,7 @@ from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.settlement import tally_of
 from hpcbridge.contract.state import Draft
 from hpcbridge.fold import Applied
-from hpcbridge.model.clusters import QueueOffer, Rates, Registration
+from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
 from hpcbridge.model.entries import EventType
 from hpcbridge.model.identities import Role
 from hpcbridge.model.jobs import Job, JobState, Outcome
@@ -331,3 +331,17 @@ def test_the_rate_a_provider_sees_tells_a_distance_in_steps_only(world: World, a
         shown.add(offer.queues[0].rates)
     assert len(shown) == 1
     assert site.role is Role.PROVIDER
+
+
+def test_a_request_for_many_programs_does_not_fill_the_state_with_their_names(world: World, alice: Party) -> None:
+    """Each cluster that lacked them had all 64 names beside it: 8 kB for each, with a thousand clusters 8 MB for each request."""
+    programs = tuple(Program(name=f"{number:064d}", version="v" * 64) for number in range(64))
+    for name in ("c1", "c2", "c3", "c4"):
+        site = open_cluster(world, name, programs=programs[::2] if name == "c2" else programs if name == "c4" else ())
+        assert site.role is Role.PROVIDER
+    record = ask(world, alice, programs=programs)
+    reasons = why_nots_of(world, alice, record)
+    assert sorted(len(reason.missing) for reason in reasons) == [32, 64, 64]
+    assert {reason.missing for reason in reasons} == {programs, programs[1::2]}
+    stored = sum(len(value or b"") for key, value in world.applied[-1].writes if key.startswith("whynot/"))
+    assert stored < 200
