@@ -34,6 +34,7 @@ READ_SECONDS = 5.0
 """An order is written at once; who writes slower keeps the helper from others."""
 _CREDENTIALS = struct.Struct("3i")
 _TICK_SECONDS = 0.5
+_LET_GO_SECONDS = 0.5
 _CHUNK = 1 << 14
 _MAX_REASON = 256
 
@@ -95,6 +96,7 @@ def serve(listener: socket.socket, actor: Actor, *, allowed_uids: Collection[int
         with connection:
             try:
                 answer(connection, actor, allowed_uids=allowed_uids)
+                _let_go(connection)
             except OSError as error:
                 logger.warning("an order was cut off: %s", error.strerror or error)
 
@@ -202,6 +204,16 @@ def _line(connection: socket.socket) -> bytes:
 def _send(connection: socket.socket, result: ActionResult) -> None:
     connection.settimeout(READ_SECONDS)
     connection.sendall(encode_result(result))
+
+
+def _let_go(connection: socket.socket) -> None:
+    """Reads what is left, briefly: whoever is still writing to a socket that was closed learns of that, and not what it was answered."""
+    connection.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + _LET_GO_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        connection.settimeout(left)
+        if not connection.recv(_CHUNK):
+            return
 
 
 def _later(reason: str) -> ActionResult:
