@@ -21,7 +21,6 @@ from hpcbridge.service.readers import ReadState
 from hpcbridge.service.signer import Published
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
-
 _EVER = frozenset({PayloadType.CONTRACT})
 """What a contract takes of a later one: the word that activates it."""
 _NEVER = frozenset({PayloadType.GENESIS})
