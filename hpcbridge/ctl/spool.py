@@ -59,7 +59,7 @@ def show(context: Context) -> None:
 @output_option
 @pass_context
 def flush(context: Context) -> None:
-    """Try to send what waits now, instead of after the current pause."""
+    """Try now, instead of after the current pause, to send what waits and to carry on with accounts of tenants."""
     answer = context.control("flush")
     if context.json:
         print_json(answer)

@@ -249,6 +249,40 @@ def test_each_trouble_is_found() -> None:
         assert found[0].todo
 
 
+ACCOUNT = {"rental": "l7", "username": "bcdfghjk", "standing": "waiting", "report": None, "reason": "the disk is full", "attempts": 3,
+           "step": "create", "next_at": format_instant(1_795_349_652_000), "failed_at": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "todo"),
+    [
+        ({}, "is not made yet: the disk is full; tried 3 times, next in 1 min", "hpcbridgectl spool flush"),
+        ({"step": "close", "standing": "failed"}, "is still open although its rental has ended", "hpcbridgectl spool flush"),
+        ({"step": "renew"}, "has no other passcode yet", "hpcbridgectl spool flush"),
+        ({"step": "relay"}, "its passcode is not at the ledger yet", "hpcbridgectl spool flush"),
+        ({"step": "check"}, "after the spool was lost", "hpcbridgectl spool flush"),
+        ({"step": None, "next_at": None, "standing": "failed", "report": "FAILED"}, "could not be made: the disk is full", "next tenant"),
+        ({"step": None, "next_at": None, "standing": "failed", "report": "READY"}, "could not be sent to its user", "passcode_deliver"),
+        ({"step": None, "next_at": None, "standing": "not followed"}, "is not followed: the disk is full", "tell the ledger's admins"),
+    ],
+)
+def test_an_account_that_waits_or_failed_is_told_with_what_to_do(change: dict[str, Any], what: str, todo: str) -> None:
+    at = 1_795_349_592_000
+    facts = ctl_daemon.status(at) | {"accounts": {"mode": "helper", "open": 1, "attention": [ACCOUNT | change]}}
+    (found,) = findings(facts, at)
+    assert "bcdfghjk (rental l7)" in found.what
+    assert what in found.what
+    assert todo in found.todo
+
+
+def test_of_many_accounts_some_are_told_and_how_many_more_there_are() -> None:
+    at = 1_795_349_592_000
+    facts = ctl_daemon.status(at) | {"accounts": {"mode": "helper", "open": 9, "attention": [ACCOUNT] * 9}}
+    found = list(findings(facts, at))
+    assert len(found) == 6
+    assert "4 more accounts" in found[-1].what
+
+
 def test_without_a_daemon(tmp_path: Path) -> None:
     config = ctl_daemon.write_config(tmp_path, tmp_path / "nobody.sock")
     for arguments in ("status", "jobs list", "nodes list", "queues list", "spool show", "spool flush", "jobs add 7"):
