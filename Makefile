@@ -14,7 +14,7 @@ help: ## list the targets
 
 SCHEDULER ?= slurm
 
-demo: ## a job's way through all parts; SCHEDULER=slurm (the default), gridengine, local (no root) or existing; KEEP=1 leaves it up
+demo: ## a job's way through all parts, then the market; SCHEDULER=slurm (the default), gridengine, local (no root) or existing; KEEP=1 leaves it up
 	@tests/demo/prepare "$(SCHEDULER)"
 	@$(MAKE) --no-print-directory $(VENV)/ready
 	@$(BIN)/python -m tests.demo.run "$(SCHEDULER)"
