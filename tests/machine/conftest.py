@@ -122,7 +122,7 @@ def base(machine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base_package(machine_root, tmp_path_factory.mktemp("base"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(machine_root: Path, packages: Packages, base: Path) -> Iterator[Site]:
     """Everything installed, enrolled, started and approved, as the guide says."""
     with ExitStack() as stack:

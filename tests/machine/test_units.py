@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: 2026 The hpcbridge authors
+# SPDX-License-Identifier: Apache-2.0
+"""The units as systemd takes them: no complaint, little exposure, every scheduler's commands run inside, nothing else can be done there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.booted_machine import BootedMachine
+from tests.machine.conftest import AGENT_TOML, CONFIG, Site
+
+UNITS = ("hpcbridged.service", "hpcbridge-accounts.service", "hpcbridge-accounts.socket")
+MOST_EXPOSED = 15  # tenths, as --threshold takes them
+IN_SANDBOX = """\
+[Service]
+Type=oneshot
+ExecStart=
+ExecStart=/usr/local/bin/probe
+ExecReload=
+Restart=no
+WatchdogSec=0
+StateDirectory=probe
+CacheDirectory=probe
+RuntimeDirectory=probe
+"""
+SLURM_COMMANDS = ("squeue --all", "sinfo", "scontrol show config", "sacct --allusers", "sdiag", "munge --no-input")
+GRIDENGINE_COMMANDS = ("qstat -f", "qstat -u '*' -xml", "qconf -sconf", "qhost")
+
+
+@pytest.fixture(name="in_sandbox", scope="module")
+def _in_sandbox(site: Site) -> BootedMachine:
+    """The frontend with a unit `probe`: the daemon's, but that it runs /usr/local/bin/probe instead."""
+    machine = site.frontend
+    machine.run("cp", "/usr/lib/systemd/system/hpcbridged.service", "/etc/systemd/system/probe.service")
+    machine.write("/etc/systemd/system/probe.service.d/probe.conf", IN_SANDBOX)
+    machine.run("systemctl", "daemon-reload")
+    return machine
+
+
+def try_in_sandbox(machine: BootedMachine, command: str) -> tuple[bool, str]:
+    """True if a shell command succeeds in the daemon's sandbox, and all that it said."""
+    machine.write(
+        "/usr/local/bin/probe", f"#!/bin/sh\nexport SGE_ROOT=/var/lib/gridengine SLURM_CONF=/etc/slurm/slurm.conf\n{command}\n", mode=0o755
+    )
+    since = machine.run("date", "+%F %T.%6N").strip()
+    succeeded = machine.try_run("systemctl", "start", "probe").returncode == 0
+    said = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=probe", f"--since={since}")
+    machine.try_run("systemctl", "reset-failed", "probe")
+    return succeeded, said
+
+
+def test_systemd_has_nothing_to_say_about_them(site: Site) -> None:
+    for machine, units in ((site.frontend, UNITS), (site.ledger, ("hpcbridge-ledgerd.service",))):
+        done = machine.try_run("systemd-analyze", "verify", "--man=no", *units)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    site.frontend.write("/etc/systemd/system/typing-error.service", "[Service]\nExecStart=/bin/true\nWatchdogSecs=1\n")
+    assert "WatchdogSecs" in site.frontend.try_run("systemd-analyze", "verify", "--man=no", "typing-error.service").stderr
+
+
+def test_both_daemons_are_little_exposed(site: Site) -> None:
+    for machine, unit in ((site.frontend, "hpcbridged.service"), (site.ledger, "hpcbridge-ledgerd.service")):
+        done = machine.try_run("systemd-analyze", "security", "--no-pager", f"--threshold={MOST_EXPOSED}", unit)
+        assert done.returncode == 0, done.stdout.splitlines()[-1]
+        assert machine.try_run("systemd-analyze", "security", "--no-pager", "--threshold=5", unit).returncode != 0
+
+
+def test_slurms_commands_run_in_the_sandbox(in_sandbox: BootedMachine) -> None:
+    for command in SLURM_COMMANDS:
+        succeeded, said = try_in_sandbox(in_sandbox, command)
+        assert succeeded, f"{command}: {said}"
+    assert not try_in_sandbox(in_sandbox, "munge --socket=/run/munge/none --no-input")[0]
+
+
+def test_grid_engines_commands_run_in_the_sandbox(in_sandbox: BootedMachine) -> None:
+    in_sandbox.shell(
+        "/usr/share/gridengine/scripts/init_cluster /var/lib/gridengine default /var/spool/gridengine/spooldb sgeadmin;"
+        "echo frontend >/var/lib/gridengine/default/common/act_qmaster;"
+        "chown -R sgeadmin: /var/spool/gridengine /var/lib/gridengine/default;"
+        "systemd-run --quiet --unit=qmaster --setenv=SGE_ROOT=/var/lib/gridengine --setenv=SGE_ND=1 sge_qmaster"
+    )
+    in_sandbox.wait(lambda: try_in_sandbox(in_sandbox, "qconf -sconf")[0], what="the answer of qmaster")
+    for command in GRIDENGINE_COMMANDS:
+        succeeded, said = try_in_sandbox(in_sandbox, command)
+        assert succeeded, f"{command}: {said}"
+    in_sandbox.run("systemctl", "stop", "qmaster")
+    assert not try_in_sandbox(in_sandbox, "qstat -f")[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["touch /srv/open/mark", "cat /home/open", "unshare --mount true", "chmod u+s /tmp/own", "mknod /tmp/null c 1 3"],
+)
+def test_nothing_else_can_be_done_in_it(in_sandbox: BootedMachine, command: str) -> None:
+    in_sandbox.shell("mkdir -p -m 1777 /srv/open; echo open >/home/open; chmod 644 /home/open")
+    prepared = f": >/tmp/own; {command}"
+    allowed, _ = try_in_sandbox(in_sandbox, ": >/tmp/own")
+    assert allowed
+    succeeded, said = try_in_sandbox(in_sandbox, prepared)
+    assert not succeeded, said
+    outside = ("unshare", "mknod")  # no ordinary user may do these at all
+    if not command.startswith(outside):
+        in_sandbox.run("runuser", "-u", "hpcbridge", "--", "sh", "-euc", prepared)
+
+
+def test_what_a_person_must_mend_is_not_started_again_and_again(site: Site) -> None:
+    machine = site.frontend
+    machine.write(CONFIG, AGENT_TOML + "[lgo]\n")
+    assert machine.try_run("systemctl", "restart", "hpcbridged").returncode != 0
+    assert machine.property("hpcbridged", "ExecMainStatus") == "78"
+    assert machine.property("hpcbridged", "ActiveState") == "failed"  # one that is to be started again is `activating`
+    machine.write(CONFIG, AGENT_TOML)
+    machine.run("systemctl", "start", "hpcbridged")
+
+
+def test_a_daemon_that_hangs_is_ended_and_started_again(site: Site) -> None:
+    machine = site.frontend
+    machine.write("/etc/systemd/system/hpcbridged.service.d/quick.conf", "[Service]\nWatchdogSec=5\nRestartSec=1\n")
+    machine.shell("systemctl daemon-reload; systemctl restart hpcbridged")
+    machine.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", "hpcbridged")
+    machine.wait(lambda: machine.property("hpcbridged", "NRestarts") == "1", what="the watchdog")
+    machine.wait(lambda: machine.property("hpcbridged", "SubState") == "running", what="the daemon")
+    assert "Watchdog timeout" in machine.journal("hpcbridged")
+    machine.shell("rm -r /etc/systemd/system/hpcbridged.service.d; systemctl daemon-reload; systemctl restart hpcbridged")
