@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from hpcbridge.model.accounts import AccountOrder, ActionOutcome, ActionResult
 from hpcbridge.schedulers.acting import ScriptActor
 from hpcbridge.wire import accounts
 from hpcbridge.wire.accounts import HelperActor, decode_order, decode_result, encode_order, encode_result
-from tests.accounts.sites import CLOSE, CREATE, OTHER, PASSCODE, SCRIPTS, Machine
+from tests.accounts.sites import CLOSE, CREATE, OTHER, PASSCODE, SCRIPTS
 from tests.private_accounts import PrivateAccounts
 
 DONE, LATER, FAILED = ActionOutcome.DONE, ActionOutcome.LATER, ActionOutcome.FAILED
@@ -258,16 +259,25 @@ environment = {{ ACCOUNTS_UIDS = "{uids}"{more} }}
 """
 
 
+def _installed(directory: Path) -> Path:
+    """The scripts as a package installs them, whoever owns the checkout."""
+    shutil.copytree(SCRIPTS / "accounts", directory / "installed" / "accounts")
+    for path in (directory / "installed").rglob("*"):
+        os.chown(path, 0, 0)
+        path.chmod(path.stat().st_mode & ~0o022)
+    return directory / "installed" / "accounts" / "unix"
+
+
 class Helper:
     """A helper in a world, started as systemd would: with a socket that somebody else listens on."""
 
-    def __init__(self, world: PrivateAccounts, tmp_path: Path, *, scripts: Path = SCRIPTS / "accounts" / "unix", more: str = "") -> None:
+    def __init__(self, world: PrivateAccounts, tmp_path: Path, *, more: str = "") -> None:
         tmp_path.chmod(0o711)
         self._world = world
         self.log = tmp_path / "helper.log"
         self.path = tmp_path / "accounts.sock"
         self._config = tmp_path / "hpcbridged.toml"
-        self._config.write_text(CONFIG.format(scripts=scripts, uids=world.accounts_environment["ACCOUNTS_UIDS"], more=more))
+        self._config.write_text(CONFIG.format(scripts=_installed(tmp_path), uids=world.accounts_environment["ACCOUNTS_UIDS"], more=more))
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(str(self.path))
         self.listener.listen(8)
@@ -412,10 +422,9 @@ def test_nothing_that_speaks_with_networks_is_in_the_helper() -> None:
 
 def test_a_machine_of_its_own_socket(world: PrivateAccounts, tmp_path: Path) -> None:
     """Without systemd: --socket, for the daemon's account only."""
-    site = Machine(world)
     tmp_path.chmod(0o711)
     config = tmp_path / "hpcbridged.toml"
-    config.write_text(CONFIG.format(scripts=site.scripts, uids=world.accounts_environment["ACCOUNTS_UIDS"], more=""))
+    config.write_text(CONFIG.format(scripts=_installed(tmp_path), uids=world.accounts_environment["ACCOUNTS_UIDS"], more=""))
     path = tmp_path / "own.sock"
     argv = [sys.executable, "-m", "hpcbridge.accounts.main", "--config", str(config), "--user", "nobody", "--socket", str(path)]
     process = world.spawn(argv, output=tmp_path / "log")
