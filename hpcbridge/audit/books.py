@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An auditor's own books: accounts and statements kept a second time, from what the members signed.
 
-Taken as given, because a replay proves them and they move no money: what was granted (rates, username, cluster), how reports on one job
-become its record, and when a rental ended. Everything after that is computed here by docs/market.md and not by the contract's code: what
-a run costs, who pays, what is held and given back. A figure that costs money must stand in a report that the provider signed.
+Taken as given, because a replay proves them and they move no money: which queue was granted under which username, how reports on one job
+become its record, and when a rental ended. All else is computed here by docs/market.md and not by the contract's code: the rates, the
+deposit, what a run costs, who pays, what is held and given back. A figure that costs money must stand in a report that the provider
+signed, a rate in its registration.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hpcbridge.audit.charges import cost_of_run, deposit_of
+from hpcbridge.audit.charges import Place, cost_of_run, deposit_of, rates_at
 from hpcbridge.audit.verify import LogFault
 from hpcbridge.contract.jobrecords import decode_job, phase_of_code
 from hpcbridge.contract.parameters import PARAMETERS
 from hpcbridge.contract.records import decode_word
+from hpcbridge.model.clusters import Registration
 from hpcbridge.model.entries import EntryOutcome, Event, EventType
 from hpcbridge.model.jobs import Job, Outcome, Phase
 from hpcbridge.model.market import (
@@ -28,6 +30,7 @@ from hpcbridge.model.market import (
     Rental,
     RentalEnd,
     RentalOrder,
+    Request,
     StatementLine,
     UsageLine,
 )
@@ -35,7 +38,9 @@ from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Body, Genesis, JobChanges, Parameters
 
 _COSTS_MONEY = ("outcome", "cores", "gpus", "started_at", "ended_at", "wall_seconds")
-_DEPOSIT, _CORRECTION = "deposit_permille", "correction_ms"
+_DEPOSIT, _CORRECTION, _STEP, _CAP = "deposit_permille", "correction_ms", "surcharge_bp_per_100km", "surcharge_cap_bp"
+_COUNT = (_DEPOSIT, _CORRECTION, _STEP, _CAP)
+"""The network parameters that a price depends on."""
 
 
 @dataclass(slots=True)
@@ -84,7 +89,9 @@ class Books:
         self.credited: Micro = 0
         self._tenants: dict[tuple[str, str], RentalBook] = {}
         self._signed: dict[tuple[str, str, int | None], dict[str, set[object]]] = defaultdict(lambda: defaultdict(set))
-        self._parameters: dict[str, list[tuple[int, int]]] = {name: [(-1, PARAMETERS[name].default)] for name in (_DEPOSIT, _CORRECTION)}
+        self._registered: dict[str, list[tuple[int, Registration]]] = defaultdict(list)
+        self._asked: dict[int, Request] = {}
+        self._parameters: dict[str, list[tuple[int, int]]] = {name: [(-1, PARAMETERS[name].default)] for name in _COUNT}
 
     def take(
         self, index: int, at: Instant, signer: str, *, body: Body | None, outcomes: tuple[EntryOutcome, ...], events: Sequence[Event]
@@ -106,6 +113,10 @@ class Books:
         if isinstance(body, Credit):
             self.accounts[body.member].balance += body.amount
             self.credited += body.amount
+        elif isinstance(body, Registration):
+            self._registered[body.cluster].append((index, body))
+        elif isinstance(body, Request):
+            self._asked[index] = body
         elif isinstance(body, Genesis | Parameters):
             for name, value in body.parameters if isinstance(body, Genesis) else body.values:
                 if name in self._parameters:
@@ -127,6 +138,7 @@ class Books:
         if wanted != (rental.cores, rental.gpus, rental.extra_limit):
             raise LogFault(index, f"money: rental {rental.rental} is not what its user ordered")
         asked_in = int((rental.request or "r0")[1:])
+        self._check_rates(index, rental, asked_in)
         deposit = deposit_of(rental, permille=self._parameter(_DEPOSIT, asked_in))
         if deposit != rental.deposit:
             raise LogFault(index, f"money: the deposit of {rental.rental} is {rental.deposit}, its rates and limit give {deposit}")
@@ -135,6 +147,16 @@ class Books:
         account.held += deposit
         book = self.rentals[rental.rental] = self._tenants[rental.cluster, rental.username] = RentalBook(rental, deposit)
         book.write(LineKind.DEPOSIT, deposit, index=index, at=at)
+
+    def _check_rates(self, index: int, rental: Rental, asked_in: int) -> None:
+        """The rates are those the provider had signed when the request was answered, and the surcharge for the distance on top."""
+        asked = self._asked[asked_in]
+        registered = next(said for since, said in reversed(self._registered[rental.cluster]) if since < asked_in)
+        base = next((queue.rates for queue in registered.queues if queue.name == rental.queue and queue.rates), registered.rates)
+        step, cap = self._parameter(_STEP, asked_in), self._parameter(_CAP, asked_in)
+        possible = () if base is None else rates_at(base, user=_place(asked), cluster=_place(registered), per_step=step, cap=cap)
+        if rental.rates not in possible:
+            raise LogFault(index, f"money: the rates of {rental.rental} are {rental.rates}, by registration and distance {possible}")
 
     def _end(self, index: int, at: Instant, rental: Rental, *, audience: str) -> None:
         if rental.member is None or audience != rental.member:
@@ -227,6 +249,12 @@ def _began_before_end(book: RentalBook, job: Job) -> bool:
     """A job told after the rental's end counts if it began before; not if the provider said that there was no account."""
     begun = job.submitted_at if job.submitted_at is not None else job.started_at
     return book.end is not RentalEnd.FAILED_BY_SITE and begun is not None and begun < (book.ended_at or 0)
+
+
+def _place(said: Request | Registration) -> Place | None:
+    """Where somebody says to be."""
+    north, east = said.latitude_microdegrees, said.longitude_microdegrees
+    return None if north is None or east is None else (north, east)
 
 
 def _measured(line: UsageLine) -> tuple[object, ...]:

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run costs, written a second time: the table of docs/market.md as an auditor reads it, and not the contract's code.
 
-Nothing of `contract/metering.py` or `contract/pricing.py` is used here, so a mistake there is not made again here.
+Nothing of the contract's metering, pricing or distances is used here, so a mistake there is not made again here.
 """
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
+from hpcbridge.model.clusters import Rates
 from hpcbridge.model.jobs import Job, Outcome, Phase
 from hpcbridge.model.market import MAX_MICRO, Bearer, Micro, Rental, UsageLine
 from hpcbridge.model.quantities import Instant
@@ -15,6 +19,10 @@ _SITES_FAULT = (Outcome.NODE_FAILED, Outcome.BOOT_FAILED, Outcome.PREEMPTED, Out
 _HAVE_RUN = (Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.NODE_FAILED)
 _MOST = MAX_MICRO - 1
 _HOUR = 3600
+_STEP_METRES = 100_000
+_EARTH_METRES = 6_371_009
+Place = tuple[int, int]
+"""Latitude and longitude in micro-degrees."""
 
 
 def cost_of_run(job: Job, before: Phase | None, rental: Rental, *, at: Instant) -> UsageLine:
@@ -61,6 +69,29 @@ def deposit_of(rental: Rental, *, permille: int) -> Micro:
     per_hour = rental.cores * rental.rates.cpu_core_per_hour + rental.gpus * rental.rates.gpu_core_per_hour
     whole, rest = divmod(per_hour * rental.limit_seconds * permille, _HOUR * 1000)
     return whole + (rest > 0)
+
+
+def rates_at(base: Rates, *, user: Place | None, cluster: Place | None, per_step: int, cap: int) -> tuple[Rates, ...]:
+    """A cluster's rates with the surcharge for the distance to a user. Two answers where the distance is within a metre of a step."""
+    if user is None or cluster is None:
+        return (base,)
+    metres = great_circle(user, cluster)
+    steps = sorted({math.ceil(max(0.0, metres + error) / _STEP_METRES) for error in (-1, 1)})
+    return tuple([_dearer(base, min(cap, step * per_step)) for step in steps])
+
+
+def great_circle(here: Place, there: Place) -> float:
+    """Metres between two places by the haversine formula; a float is as exact as a surcharge for each 100 km needs it."""
+    (north, east), (other_north, other_east) = (tuple([math.radians(degrees / 1_000_000) for degrees in place]) for place in (here, there))
+    half = math.sin((other_north - north) / 2) ** 2
+    half += math.cos(north) * math.cos(other_north) * math.sin((other_east - east) / 2) ** 2
+    return 2 * _EARTH_METRES * math.asin(math.sqrt(min(1.0, half)))
+
+
+def _dearer(base: Rates, basis_points: int) -> Rates:
+    """To the nearest micro-unit, from the middle to the even one, as `round` does it."""
+    cores, gpus = (round(Fraction(rate * (10_000 + basis_points), 10_000)) for rate in (base.cpu_core_per_hour, base.gpu_core_per_hour))
+    return Rates(cpu_core_per_hour=cores, gpu_core_per_hour=gpus)
 
 
 def _bearer(outcome: Outcome | None, seconds: int | None) -> Bearer:

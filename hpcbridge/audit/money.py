@@ -23,7 +23,10 @@ from hpcbridge.model.market import MAX_MICRO, Balance, Micro, Rental, StatementL
 from hpcbridge.model.transactions import Body, PayloadType
 from hpcbridge.wire.convert import ITEM_TYPES, decode_body, decode_sound_items
 
-_MONEY = frozenset({PayloadType.GENESIS, PayloadType.PARAMETERS, PayloadType.CREDIT, PayloadType.RENTAL, PayloadType.JOB_CHANGES})
+_MONEY = frozenset({
+    PayloadType.GENESIS, PayloadType.PARAMETERS, PayloadType.CREDIT, PayloadType.REGISTRATION, PayloadType.REQUEST, PayloadType.RENTAL,
+    PayloadType.JOB_CHANGES,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

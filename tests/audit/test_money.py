@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -15,10 +17,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from hpcbridge.audit.books import Books
+from hpcbridge.audit.charges import great_circle, rates_at
 from hpcbridge.audit.money import Money, compare, take_entry
 from hpcbridge.audit.replay import Replay
 from hpcbridge.audit.verify import LogFault
 from hpcbridge.contract import apply, pricing, settlement
+from hpcbridge.contract.distance import metres_between
 from hpcbridge.contract.state import MemoryState
 from hpcbridge.model.clusters import Rates
 from hpcbridge.model.entries import Entry
@@ -123,6 +127,21 @@ def test_a_story_counted_by_hand() -> None:
     assert money.credited == sum(accounts.values()) == 20_000_000
 
 
+def test_both_ways_to_a_distance_agree_to_the_metre() -> None:
+    chance = random.Random(7)
+    places = [(chance.randint(-90_000_000, 90_000_000), chance.randint(-180_000_000, 180_000_000)) for _ in range(400)]
+    for here, there in itertools.pairwise((*places, (0, 0), (0, 0), (0, 1), (90_000_000, 5), (-90_000_000, 7), (1_000, 180_000_000))):
+        assert abs(great_circle(here, there) - metres_between(here, there)) <= 1
+
+
+def test_a_surcharge_for_each_hundred_kilometres_begun() -> None:
+    base = Rates(cpu_core_per_hour=20_000, gpu_core_per_hour=900_000)
+    near, far = (18_790_000, 98_990_000), (53_550_000, 9_990_000)
+    for cluster, basis_points in ((near, 600), (far, 5000), (None, 0)):
+        rates = rates_at(base, user=(13_800_000, 100_500_000), cluster=cluster, per_step=100, cap=5000)
+        assert rates == (Rates(cpu_core_per_hour=20_000 + 2 * basis_points, gpu_core_per_hour=900_000 + 90 * basis_points),)
+
+
 def one_more(function: Callable[..., int]) -> Callable[..., int]:
     return lambda *arguments, **named: function(*arguments, **named) + 1
 
@@ -131,6 +150,7 @@ def one_more(function: Callable[..., int]) -> Callable[..., int]:
     ("metering.charge", one_more(pricing.charge)),
     ("metering.BEARERS", dict.fromkeys(Outcome, Bearer.USER)),
     ("metering.seconds_of", lambda *_, limit: limit),
+    ("quotes.weigh_rates", lambda asked, _: Rates(cpu_core_per_hour=asked.cpu_core_per_hour + 1, gpu_core_per_hour=0)),
     ("orders.deposit", lambda per_hour, seconds, *, permille: per_hour * permille * seconds // 3_600_000 + 7),
     ("settlement._pay", lambda draft, rental, price, pay=settlement._pay: pay(draft, rental, min(price, rental.held))),
     ("settlement.release", lambda *_: None),
