@@ -129,6 +129,8 @@ def passcode_of(market: Market, rental: dict[str, Any]) -> str:
     passcode = str(told["passcode"])
     assert site.login(rental["username"], passcode, "id -un; pwd").split() == [rental["username"], f"/home/{rental['username']}"]
     assert not site.accounts.lets_in(rental["username"], passcode[:-1])
+    with pytest.raises(RuntimeError, match="shown once"):
+        market.people.says("ulla", "passcode", rental["rental"])
     return passcode
 
 
