@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from hpcbridge.config.checks import check_address, check_positive, is_loopback
 from hpcbridge.config.cluster import ClusterSection, check_location, check_queues, registration_of
@@ -24,95 +24,113 @@ SCRIPTS_DIRECTORY = Path("/usr/share/hpcbridge/scheduler_scripts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerSection:
-    """Which scheduler, where its scripts are, and what they may see of the environment. ``owners`` are those whose processes count as jobs
-    where this machine itself is the cluster (``local``); ``pyslurm`` says whether Slurm is asked through it where that works.
+    """The scheduler of this cluster and the scripts that ask it."""
 
-    ``accounts`` says who makes tenants' accounts: the privileged ``helper`` behind ``accounts_socket``, the daemon itself (``direct``) with
-    the scripts in ``accounts_scripts`` (those of the scheduler if that is not given), or nobody (``none``).
-    """
-
-    name: str
-    scripts: Path = SCRIPTS_DIRECTORY
-    environment: Mapping[str, str] = field(default_factory=dict)
-    timeout_seconds: int = 30
-    max_report_bytes: int = 256 * 1024 * 1024
-    owners: tuple[str, ...] = ()
-    pyslurm: Literal["auto", "yes", "no"] = "auto"
-    accounts: Literal["helper", "direct", "none"] = "helper"
-    accounts_socket: Path = Path("/run/hpcbridge-accounts/accounts.sock")
-    accounts_scripts: Path | None = None
+    name: Annotated[str, "which one: slurm, torque, openpbs, gridengine, standard (a site's own scripts) or local (this machine itself)"]
+    scripts: Annotated[
+        Path,
+        "folder with a folder of collecting scripts for each scheduler; copy and change them if your site is special",
+    ] = SCRIPTS_DIRECTORY
+    environment: Annotated[
+        Mapping[str, str],
+        "all that scripts see beside PATH: SLURM_CONF; SGE_ROOT and PATH; PBS_DEFAULT and TORQUE_ACCOUNTING",
+    ] = field(default_factory=dict)
+    timeout_seconds: Annotated[int, "a script that takes longer is ended, with everything it started"] = 30
+    max_report_bytes: Annotated[int, "a script that prints more is ended, and its report not used"] = 256 * 1024 * 1024
+    owners: Annotated[tuple[str, ...], "for local only: accounts whose processes on this machine count as jobs"] = ()
+    pyslurm: Annotated[
+        Literal["auto", "yes", "no"],
+        "for slurm only: ask through pyslurm where its release fits (auto), always (yes) or never (no)",
+    ] = "auto"
+    accounts: Annotated[
+        Literal["helper", "direct", "none"],
+        "who makes tenants' accounts: the privileged helper behind accounts_socket, the daemon itself (direct), or nobody (none)",
+    ] = "helper"
+    accounts_socket: Annotated[Path, "where the helper hpcbridge-accounts listens"] = Path("/run/hpcbridge-accounts/accounts.sock")
+    accounts_scripts: Annotated[
+        Path | None,
+        "folder of the acting scripts account_create, account_renew, account_close; unset: those beside the scheduler's other scripts",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishSection:
-    """What leaves the site; ``owners`` are published in mode ``tenants`` beside those who rented."""
+    """What leaves the site. The cluster's totals, its queues, and which nodes are up are sent in every mode."""
 
-    mode: Literal["tenants", "pseudonyms", "full"] = "tenants"
-    owners: tuple[str, ...] = ()
+    mode: Annotated[
+        Literal["tenants", "pseudonyms", "full"],
+        "whose jobs are published: those of tenants; all, with pseudonyms for owners; or all as they are (full)",
+    ] = "tenants"
+    owners: Annotated[tuple[str, ...], "accounts whose jobs are published in mode tenants beside those who rented"] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSection:
-    """One endpoint of the ledger; several make a connection profile."""
+    """One endpoint of the ledger; write the section once for each. Without any, those told at enrolment are used."""
 
-    address: str
-    server_name: str = ""
+    address: Annotated[str, "HOST:PORT of the ledger"]
+    server_name: Annotated[str, "name in the ledger's certificate; unset: as told at enrolment"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalsSection:
-    """Seconds between two questions to the scheduler, and between two samples to the ledger."""
+    """Seconds between two questions to the scheduler and between two samples; stretched while the scheduler answers slowly."""
 
-    jobs: int = 15
-    nodes: int = 30
-    queues: int = 60
-    vitals: int = 30
-    cluster_state: int = 60
+    jobs: Annotated[int, "seconds between two questions for jobs"] = 15
+    nodes: Annotated[int, "seconds between two questions for nodes"] = 30
+    queues: Annotated[int, "seconds between two questions for queues"] = 60
+    vitals: Annotated[int, "seconds between two looks at this machine's load and memory"] = 30
+    cluster_state: Annotated[int, "seconds between two samples of the cluster sent to the ledger"] = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolSection:
-    """How much the spool may hold, how long acknowledged payloads stay, and how long a job that left the scheduler's list may stay
-    unexplained by accounting (which does not know it, or does not answer) before the ledger is told that it is UNDETERMINED.
-    """
+    """What waits for the ledger, on disk."""
 
-    quota_bytes: int = 1024 * 1024 * 1024
-    keep_days: int = 7
-    vanished_grace_seconds: int = 60
+    quota_bytes: Annotated[
+        int,
+        "the most the spool may hold; when it is full samples give way first, and what is lost becomes a signed gap",
+    ] = 1024 * 1024 * 1024
+    keep_days: Annotated[int, "days that payloads stay here after the ledger's receipt was verified"] = 7
+    vanished_grace_seconds: Annotated[
+        int,
+        "seconds that a job which left the scheduler's list may stay unexplained by accounting before the ledger hears UNDETERMINED",
+    ] = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSection:
     """The socket that hpcbridgectl talks to."""
 
-    socket: Path = Path("/run/hpcbridge/control.sock")
-    group: str = "hpcbridge"
+    socket: Annotated[
+        Path,
+        "path of the socket; root and the daemon's account may act, others only look",
+    ] = Path("/run/hpcbridge/control.sock")
+    group: Annotated[str, "members of this group may look"] = "hpcbridge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSection:
-    """Where Prometheus may ask for figures, "" for nowhere. Nobody has to log in there, so other machines reach it only if
-    ``open_to_network`` says so.
-    """
+    """Figures for Prometheus. Nobody has to log in there."""
 
-    address: str = "127.0.0.1:9464"
-    open_to_network: bool = False
+    address: Annotated[str, 'HOST:PORT to serve them on; "" for nowhere'] = "127.0.0.1:9464"
+    open_to_network: Annotated[bool, "must be true where other machines reach that address, so that it is meant"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     """hpcbridged.toml."""
 
-    cluster: ClusterSection
-    scheduler: SchedulerSection
-    state_directory: Path = Path("/var/lib/hpcbridge")
-    publish: PublishSection = PublishSection()
-    ledger: tuple[LedgerSection, ...] = ()
-    intervals: IntervalsSection = IntervalsSection()
-    spool: SpoolSection = SpoolSection()
-    control: ControlSection = ControlSection()
-    metrics: MetricsSection = MetricsSection()
-    log: LogSection = field(default_factory=LogSection)
+    cluster: Annotated[ClusterSection, "the cluster as it is registered"]
+    scheduler: Annotated[SchedulerSection, "how to ask it"]
+    state_directory: Annotated[Path, "where identity and spool are kept; open to the daemon's account alone"] = Path("/var/lib/hpcbridge")
+    publish: Annotated[PublishSection, "what leaves the site"] = PublishSection()
+    ledger: Annotated[tuple[LedgerSection, ...], "where the ledger is"] = ()
+    intervals: Annotated[IntervalsSection, "how often"] = IntervalsSection()
+    spool: Annotated[SpoolSection, "how much may wait"] = SpoolSection()
+    control: Annotated[ControlSection, "for hpcbridgectl"] = ControlSection()
+    metrics: Annotated[MetricsSection, "for Prometheus"] = MetricsSection()
+    log: Annotated[LogSection, "for the journal"] = field(default_factory=LogSection)
 
     @property
     def identity_directory(self) -> Path:

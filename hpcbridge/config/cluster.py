@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
 
 from hpcbridge.config.source import Source
 from hpcbridge.model.clusters import Program, QueueOffer, Rates, Registration
@@ -29,48 +30,61 @@ QUEUE_FIGURES = {"max_cores": (1, 1 << 31), "gpus": (0, 1 << 31), "memory_bytes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSection:
-    """Software that is installed on the cluster."""
+    """Software that is installed on the cluster; write the section once for each program."""
 
-    name: str
-    version: str = ""
+    name: Annotated[str, "as users ask for it: lower case by habit, for example gromacs"]
+    version: Annotated[str, 'the version that is installed; "" for one that nobody asks about'] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatesSection:
-    """Asked prices in the network's currency for one hour, with up to six decimals. GPUs at 0 are not offered."""
+    """Asked prices in the network's currency for one hour, with up to six decimals. Without this section nothing is offered."""
 
-    cpu_core_per_hour: Decimal
-    gpu_core_per_hour: Decimal = Decimal(0)
+    cpu_core_per_hour: Annotated[Decimal, "price of one core for one hour, at least 0.000001"]
+    gpu_core_per_hour: Annotated[Decimal, "price of one GPU for one hour; GPUs at 0 are not offered"] = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSection:
-    """A queue that is offered, with the most one job may have; what is left out is as observed, and the rates are those of the cluster."""
+    """A queue that is offered, with the most that one job may have; write the section once for each, at most 256 times.
 
-    name: str
-    max_cores: int | None = None
-    gpus: int | None = None
-    gpu_type: str | None = None
-    memory_bytes: int | None = None
-    max_walltime_seconds: int | None = None
-    rates: RatesSection | None = None
+    Without any, every open queue is offered as it is observed.
+    """
+
+    name: Annotated[str, "as the scheduler calls it, 1 to 64 characters; the only key a queue must have"]
+    max_cores: Annotated[int | None, "most cores of one job; unset: as observed"] = None
+    gpus: Annotated[int | None, "most GPUs of one job; unset: as observed"] = None
+    gpu_type: Annotated[str | None, "kind of GPU as users ask for it, in ASCII; unset: that of the nodes, if it is one"] = None
+    memory_bytes: Annotated[int | None, "most memory of one job; unset: the largest node's, if nodes tell it"] = None
+    max_walltime_seconds: Annotated[int | None, "longest time of one job; unset: as observed"] = None
+    rates: Annotated[
+        RatesSection | None,
+        "prices of this queue, as { cpu_core_per_hour = 0.03, gpu_core_per_hour = 2.5 }; unset: those of the cluster",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSection:
-    """The cluster as it is registered. ``location`` is latitude and longitude in degrees; without it, ``location_address``, an IP address
-    of the site, is looked up in ``location_database``, a .mmdb file of the site. ``queues`` are those offered, or all.
+    """The cluster as it is registered.
+
+    A change is registered at the daemon's next start or reload; new prices count for offers made from then on.
     """
 
-    name: str
-    login_address: str = ""
-    location: tuple[Decimal, Decimal] | None = None
-    location_database: Path | None = None
-    location_address: str | None = None
-    programs: tuple[ProgramSection, ...] = ()
-    installs_programs: bool = False
-    rates: RatesSection | None = None
-    queues: tuple[QueueSection, ...] = ()
+    name: Annotated[str, "its name on the ledger, for ever: lower-case letters, digits and hyphens"]
+    login_address: Annotated[str, "where tenants log in; told to them with their passcode"] = ""
+    location: Annotated[
+        tuple[Decimal, Decimal] | None,
+        "latitude and longitude in degrees, for example [18.79, 98.98]; without it nobody pays a surcharge for distance",
+    ] = None
+    location_database: Annotated[
+        Path | None,
+        "instead of location: a .mmdb file of the site in which location_address is looked up",
+    ] = None
+    location_address: Annotated[str | None, "instead of location: an IP address of the site that others see"] = None
+    programs: Annotated[tuple[ProgramSection, ...], "software that is installed"] = ()
+    installs_programs: Annotated[bool, "would you install what a user asks for?"] = False
+    rates: Annotated[RatesSection | None, "asked prices"] = None
+    queues: Annotated[tuple[QueueSection, ...], "queues that are offered"] = ()
 
 
 def registration_of(cluster: ClusterSection) -> Registration:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from hpcbridge.config.checks import check_address, check_positive
 from hpcbridge.config.log import LogSection
@@ -16,51 +17,54 @@ LEDGER_CONFIG = Path("/etc/hpcbridge/ledgerd.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenSection:
-    """Where the ledger listens; ``server_names`` stand in its certificate, ``public`` addresses are told to new members."""
+    """Where the ledger listens, and what others are told of it."""
 
-    address: str = "0.0.0.0:7443"
-    enrolment: str = "0.0.0.0:7444"
-    public_address: str = ""
-    public_enrolment: str = ""
-    server_names: tuple[str, ...] = ("localhost",)
+    address: Annotated[str, "HOST:PORT for members, with certificates on both sides"] = "0.0.0.0:7443"
+    enrolment: Annotated[str, "HOST:PORT for those who have a token and no certificate yet, and for renewal"] = "0.0.0.0:7444"
+    public_address: Annotated[str, "HOST:PORT told to new members instead of address, where they reach it under another name"] = ""
+    public_enrolment: Annotated[str, "HOST:PORT told to new members instead of enrolment"] = ""
+    server_names: Annotated[tuple[str, ...], "names in the ledger's certificate; members reach it under one of them"] = ("localhost",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSection:
-    """Directory of ledger.db, high-water and keys/."""
+    """The store."""
 
-    directory: Path = Path("/var/lib/hpcbridge-ledger")
+    directory: Annotated[
+        Path,
+        "directory of ledger.db, high-water, relay.db and keys/; open to the ledger's account alone",
+    ] = Path("/var/lib/hpcbridge-ledger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSection:
-    """Who decides the order."""
+    """Who decides the order of entries."""
 
-    name: str = "sqlite"
+    name: Annotated[str, "sqlite: this process alone"] = "sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsSection:
     """Quotas of one identity and of the whole service."""
 
-    streams_per_identity: int = 16
-    envelopes_per_second: int = 100_000
-    window: int = 256
-    streams: int = 4096
-    read_idle_seconds: int = 90
-    connection_age_seconds: int = 900
-    tick_seconds: int = 60
+    streams_per_identity: Annotated[int, "most streams that one identity may have open"] = 16
+    envelopes_per_second: Annotated[int, "most envelopes a second from one identity"] = 100_000
+    window: Annotated[int, "most envelopes of one stream that wait for their receipt"] = 256
+    streams: Annotated[int, "most streams of all together"] = 4096
+    read_idle_seconds: Annotated[int, "a stream that says nothing for so long is closed"] = 90
+    connection_age_seconds: Annotated[int, "a connection older than this is asked to come anew"] = 900
+    tick_seconds: Annotated[int, "seconds between two entries that only tell the time"] = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerConfig:
     """ledgerd.toml."""
 
-    listen: ListenSection = ListenSection()
-    store: StoreSection = StoreSection()
-    engine: EngineSection = EngineSection()
-    limits: LimitsSection = LimitsSection()
-    log: LogSection = field(default_factory=LogSection)
+    listen: Annotated[ListenSection, "where it listens"] = ListenSection()
+    store: Annotated[StoreSection, "where it is kept"] = StoreSection()
+    engine: Annotated[EngineSection, "who decides the order"] = EngineSection()
+    limits: Annotated[LimitsSection, "quotas"] = LimitsSection()
+    log: Annotated[LogSection, "for the journal"] = field(default_factory=LogSection)
 
 
 def load_ledger_config(path: Path) -> LedgerConfig:

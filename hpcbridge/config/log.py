@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -14,4 +14,4 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 class LogSection:
     """How much is said; the journal keeps it."""
 
-    level: LogLevel = "info"
+    level: Annotated[LogLevel, "debug, info, warning or error; what is less urgent is not said"] = "info"

@@ -8,7 +8,6 @@ import dataclasses
 import difflib
 import re
 import tomllib
-import types
 import typing
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from hpcbridge.config.described import about_key, section_of
 from hpcbridge.errors import ConfigError
 
 Config = TypeVar("Config")
@@ -56,9 +56,9 @@ class Source:
         for key, value in tree.items():
             if key not in hints:
                 near = difflib.get_close_matches(key, hints, n=1, cutoff=0.4)
-                hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(hints))}"
+                hint = f"did you mean {near[0]!r}? {_meaning(kind, (near[0],))}" if near else f"known here: {', '.join(sorted(hints))}"
                 raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint, number=number)
-            section = _section_of(hints[key])
+            section = section_of(hints[key])
             if section is None and "Decimal" in str(hints[key]) and any(isinstance(item, str) for item in _listed(value)):
                 message = f"{'.'.join((*place, key))}: expected a number, got text in quotes"
                 raise self.error((*place, key), message, number=number)
@@ -73,7 +73,8 @@ class Source:
         place = tuple(re.sub(r"\[[^]]*\]", "", path.rstrip("`")).strip(".").split("."))
         entry = re.search(r"\[(\d+)\]", path)
         number = 0 if entry is None else int(entry[1]) + 1
-        return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=_choices(kind, place), number=number)
+        hint = _choices(kind, place) or _meaning(kind, place)
+        return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=hint, number=number)
 
     def error(self, place: tuple[str, ...], message: str, *, hint: str = "", number: int = 0) -> ConfigError:
         """A complaint with the line where the last key of ``place`` stands."""
@@ -112,23 +113,22 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _section_of(hint: Any) -> Any:
-    """The dataclass a key holds, directly, optionally or in a tuple; None for plain values."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is tuple else (hint,)
-    return next((kind for kind in kinds if dataclasses.is_dataclass(kind)), None)
-
-
 def _plain(reason: str) -> str:
     """What msgspec complains of, in the words of TOML."""
     text = re.sub(r"`(\w+)(?: \| null)?`", lambda found: _TOML_WORDS.get(found[1], found[0]), f"{reason[:1].lower()}{reason[1:]}")
     return text.replace("enum ", "")
 
 
+def _meaning(kind: Any, place: tuple[str, ...]) -> str:
+    about = about_key(kind, place)
+    return f"{place[-1]} is {about}" if about else ""
+
+
 def _choices(kind: Any, place: tuple[str, ...]) -> str:
     """The values a key knows, if it has a closed list of them."""
     for key in place:
         hint = typing.get_type_hints(kind).get(key) if dataclasses.is_dataclass(kind) else None
-        kind = _section_of(hint) or hint
+        kind = section_of(hint) or hint
     return f"known are: {', '.join(typing.get_args(kind))}" if typing.get_origin(kind) is Literal else ""
 
 
@@ -139,7 +139,7 @@ def _decimals(kind: Any, tree: Any) -> Any:
     hints = typing.get_type_hints(kind)
     result = {}
     for key, value in tree.items():
-        hint, section = hints[key], _section_of(hints[key])
+        hint, section = hints[key], section_of(hints[key])
         if section is not None:
             result[key] = [_decimals(section, item) for item in value] if isinstance(value, list) else _decimals(section, value)
         elif "Decimal" in str(hint):
