@@ -324,10 +324,11 @@ class Client:
         """Events after `cursor` (empty: from the beginning, "now": what comes), with `follow` for ever.
 
         Keep the cursor of the last event you have dealt with: after LedgerUnavailable go on from there. Without `types`, the numbers of an
-        audience have no holes: one that is missing was withheld.
+        audience have no holes: one that is missing was withheld. The certificate is renewed while events are followed.
         """
         request = ledger_pb2.SubscribeRequest(cursor=cursor, types=queries.event_types(types), until_caught_up=not follow)
-        with self._connection.ledger().subscribe(request) as stream:
+        fresh = self._connection.kept_fresh() if follow else contextlib.nullcontext()
+        with self._connection.ledger().subscribe(request) as stream, fresh:
             for reply in stream:
                 if reply.WhichOneof("reply") == "event":
                     yield queries.read_event(reply.event)

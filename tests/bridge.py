@@ -96,14 +96,15 @@ class Bridge:
 
     `settings` are more keys of [scheduler] with values as JSON has them, which is how TOML writes texts, numbers and lists too. With
     `network` there is no other ledger: this is one more provider of the network of that bridge. The daemon of the frontend is started
-    in the world of `accounts`, if one is given.
+    in the world of `accounts`, if one is given. `parameters` are those of a new network.
     """
 
     def __init__(self, directory: Path, *, scheduler: str = "slurm", scripts: Path = ROOT / "scheduler_scripts",
                  environment: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None, cluster: str = "north",
                  publish: str = "full", publish_owners: Sequence[str] = (), interval: int = 1, metrics: bool = False,
                  location: tuple[float, float] = (35.681236, 139.767125), rates: tuple[float, float] = (0.02, 1.5),
-                 network: Bridge | None = None, accounts: PrivateAccounts | None = None) -> None:  # fmt: skip
+                 network: Bridge | None = None, accounts: PrivateAccounts | None = None,
+                 parameters: Mapping[str, int] | None = None) -> None:  # fmt: skip
         self.directory = directory
         self.cluster = cluster
         self._scheduler = scheduler
@@ -117,6 +118,7 @@ class Bridge:
         self._rates = rates
         self._network = network
         self._accounts = accounts
+        self._parameters = dict(parameters or {})
         ledger, enrolment, measured = free_ports(3)
         self.metrics_address = f"127.0.0.1:{measured}" if metrics else ""
         self.ledger_address: str = f"127.0.0.1:{ledger}" if network is None else network.ledger_address
@@ -180,6 +182,8 @@ class Bridge:
     def init_ledger(self) -> str:
         """Makes the ledger and returns the first admin's token."""
         argv = [str(BIN / "hpcbridge-ledgerd"), "--config", str(self.ledger_config), "init", "--origin", ORIGIN, "--admin", "alice"]
+        for name, value in self._parameters.items():
+            argv += ["--parameter", f"{name}={value}"]
         return run(argv).strip().splitlines()[-1]
 
     def start_ledger(self) -> None:

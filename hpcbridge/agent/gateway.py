@@ -76,7 +76,6 @@ class Gateway:
         self._events: queue.SimpleQueue[ledger_pb2.SubmitReply | Wake | Ended] = queue.SimpleQueue()
         self._waiters: dict[int, queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]]] = {}
         self._waiters_lock = threading.Lock()
-        self._renewed = threading.Event()
         self._beat: Callable[[], None] = lambda: None
         last_receipt_at = spool.meta("last_receipt_at")
         self.status = GatewayStatus(address=client.address, last_receipt_at=int(last_receipt_at) if last_receipt_at else None)
@@ -119,10 +118,6 @@ class Gateway:
             with self._waiters_lock:
                 self._waiters.pop(row, None)
 
-    def use_new_certificate(self) -> None:
-        """The certificate was renewed: the next stream is opened with it. The open one goes on, the ledger knows that it is good."""
-        self._renewed.set()
-
     def run(self) -> None:
         """Serves one stream. Returns when it ended after it brought something, or the process stops; raises if it failed."""
         try:
@@ -139,9 +134,6 @@ class Gateway:
 
     def _serve(self) -> None:
         self._drop_old_events()
-        if self._renewed.is_set():
-            self._renewed.clear()
-            self._client.reconnect()
         stream = self._client.submit_stream()
         reader = threading.Thread(target=self._read, args=(stream,), name="receipts", daemon=True)
         session = Session(self._desk(), stream)

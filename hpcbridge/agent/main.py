@@ -28,7 +28,7 @@ from hpcbridge.agent.monitor import QUESTIONS, Monitor
 from hpcbridge.agent.observations import Observations
 from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.registering import registration_of
-from hpcbridge.agent.renewal import Renewal
+from hpcbridge.agent.renewal import Renewal, look_every
 from hpcbridge.agent.rows import Item
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.vanished import Patience
@@ -46,6 +46,7 @@ from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
 from hpcbridge.model.accounts import Actor
 from hpcbridge.model.clusters import Registration
+from hpcbridge.model.identities import CertificateFacts
 from hpcbridge.model.quantities import Instant, format_instant
 from hpcbridge.model.transactions import PayloadType
 from hpcbridge.schedulers import SCHEDULERS
@@ -63,7 +64,6 @@ ABOUT_SECONDS = 600
 COST_SECONDS = 60
 ENDED_SECONDS = 5
 HOUSEKEEPING_SECONDS = 300
-RENEWAL_SECONDS = 30
 ACCOUNTS_SECONDS = 5
 ACCOUNTS_LIMIT_SECONDS = 300
 """How much longer than a query an acting script may take."""
@@ -277,7 +277,8 @@ class _Daemon:
             )
             for name, (step, seconds) in asks.items()
         }
-        often = Pace(interval_seconds=RENEWAL_SECONDS, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
+        looks = look_every(self._renewal.certificate())
+        often = Pace(interval_seconds=looks, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS)
         workers["renewal"] = add("renewal", self._renewal.run, pace=often, limit_seconds=180)
         stream = Pace(interval_seconds=0.2, stretch=0, longest_pause_seconds=LONGEST_PAUSE_SECONDS, breaks_after=1_000_000)
         workers["gateway"] = add("gateway", self._gateway.run, pace=stream, limit_seconds=180)
@@ -376,8 +377,9 @@ class _Daemon:
         self._renewal.soon()
         self._workers["renewal"].hurry()
 
-    def _renewed(self) -> None:
-        self._gateway.use_new_certificate()
+    def _renewed(self, facts: CertificateFacts) -> None:
+        self._workers["renewal"].act_every(look_every(facts))
+        self._client.use_new_certificate()
         self._workers["gateway"].hurry()
 
     def _hurry(self) -> None:

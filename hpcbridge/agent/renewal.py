@@ -18,12 +18,14 @@ from hpcbridge.wire.enrolment import renew
 logger = logging.getLogger(__name__)
 
 _JITTER_SHARE = 0.1
+_LOOKS_PER_LIFE = 20
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class Renewal:
-    """A worker's step, run every minute. `renewed` is called after a new certificate was saved."""
+    """A worker's step, run every `look_every` seconds. `renewed` is called with what a new certificate says, after it was saved."""
 
-    def __init__(self, identity: KeyDirectory, *, clock: Callable[[], Instant], renewed: Callable[[], None]) -> None:
+    def __init__(self, identity: KeyDirectory, *, clock: Callable[[], Instant], renewed: Callable[[CertificateFacts], None]) -> None:
         self._identity = identity
         self._clock = clock
         self._renewed = renewed
@@ -47,7 +49,7 @@ class Renewal:
             raise LedgerUnavailable(f"certificate cannot be renewed: {error}", hint=error.hint) from error
         self._at_once = False
         logger.info("certificate_renewed serial=%s not_after_at=%d", facts.serial, facts.not_after_at)
-        self._renewed()
+        self._renewed(facts)
 
     def certificate(self) -> CertificateFacts:
         """The certificate in force here; HpcbridgeError if the file is not ours."""
@@ -56,6 +58,11 @@ class Renewal:
         if facts.submitter != profile.submitter:
             raise HpcbridgeError(f"certificate.pem is of {facts.submitter}, profile.json of {profile.submitter}")
         return facts
+
+
+def look_every(facts: CertificateFacts) -> float:
+    """Seconds between two looks at a certificate: often enough that a short one does not end between half of its life and the next look."""
+    return min(_LONGEST_PAUSE_SECONDS, (facts.not_after_at - facts.not_before_at) / _LOOKS_PER_LIFE / 1000)
 
 
 def renew_at(facts: CertificateFacts) -> Instant:

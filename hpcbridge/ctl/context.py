@@ -8,6 +8,7 @@ command goes through the daemon's control socket, so that the daemon's numbers h
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -100,6 +101,13 @@ class Context:
             self._client = LedgerClient(endpoints_of(keys, self.ledger), keys)
             click.get_current_context().call_on_close(self._client.close)
         return self._client
+
+    def kept_fresh(self) -> contextlib.AbstractContextManager[object]:
+        """For what follows a stream: the certificate is renewed meanwhile, so that its end does not cut the stream."""
+        if self.is_daemons():
+            return contextlib.nullcontext()  # the daemon renews it
+        # what fails is told once it matters: the stream is cut, and `refresh_client` says why
+        return certificate.KeptFresh(self.keys(), renewed=self.ledger_client().use_new_certificate, failed=lambda _error: None)
 
     def refresh_client(self) -> None:
         """For what follows events for days: a newer certificate where one is due, and a connection that uses it."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import click
@@ -65,7 +66,8 @@ def _events(context: Context, cursor: str, *, follow: bool, types: tuple[EventTy
     while True:
         request = ledger_pb2.SubscribeRequest(cursor=cursor, types=event_types(types), until_caught_up=not follow)
         try:
-            with context.ledger_client().subscribe(request) as stream:
+            fresh = context.kept_fresh() if follow else contextlib.nullcontext()
+            with context.ledger_client().subscribe(request) as stream, fresh:
                 for reply in stream:
                     if reply.WhichOneof("reply") == "event":
                         cursor = reply.event.cursor

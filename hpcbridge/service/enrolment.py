@@ -38,6 +38,8 @@ WRONG_AT_ONCE = 10
 WRONG_PER_SECOND = 0.1
 RENEWALS_AT_ONCE = 5
 RENEWALS_PER_SECOND = 0.2
+RENEWALS_PER_LIFE = 4.0
+"""Of a certificate: each is renewed at half of its life, and some of them twice."""
 MAX_ADDRESSES = 10_000
 NEW_TOKEN_HINT = "ask an admin for a new one: hpcbridgectl admin token"
 
@@ -107,11 +109,12 @@ class EnrolmentOffice:
         """A newer certificate for a key on the log, also for one that expired within the renewal window."""
         loop = asyncio.get_running_loop()
         try:
-            facts = await loop.run_in_executor(self._readers, self._issue_again, request.csr)
+            facts, life_ms = await loop.run_in_executor(self._readers, self._issue_again, request.csr)
         except (EnrolmentRefused, IdentityError) as error:
             self._bar(_address(context), error)
             raise
-        renewals = self._renewals.setdefault(facts.public_key, Allowance(RENEWALS_PER_SECOND, at_once=RENEWALS_AT_ONCE))
+        rate = max(RENEWALS_PER_SECOND, RENEWALS_PER_LIFE * 1000 / life_ms)
+        renewals = self._renewals.setdefault(facts.public_key, Allowance(rate, at_once=RENEWALS_AT_ONCE))
         if not renewals.take(1, loop.time()):
             raise LedgerUnavailable("this key was renewed several times just now", hint="use the certificate it got")
         _forget_some(self._renewals)
@@ -142,8 +145,8 @@ class EnrolmentOffice:
         except (ValueError, IdentityError) as error:
             raise EnrolmentRefused(str(error)) from error
 
-    def _issue_again(self, csr: bytes) -> CertificateFacts:
-        """Finds the key on the log and signs; runs on a reader thread."""
+    def _issue_again(self, csr: bytes) -> tuple[CertificateFacts, int]:
+        """Finds the key on the log and signs; how long certificates live, in milliseconds. Runs on a reader thread."""
         view = self._view()
         stored = view.get(f"key/{key_id(read_csr(csr)).hex()}")
         if stored is None:
@@ -153,14 +156,11 @@ class EnrolmentOffice:
         member = decode_stored(StoredMember, view.get(f"member/{submitter.member}") or b"")
         if key.revoked or member.revoked:
             raise EnrolmentRefused(f"{submitter} is revoked; its key is never renewed", hint=NEW_TOKEN_HINT)
-        return self._authority.issue(
-            csr,
-            submitter,
-            role=member.role,
-            attributes=member.attributes,
-            at=self._now(),
-            lifetime_ms=parameter(view, "certificate_life_ms"),
+        life_ms = parameter(view, "certificate_life_ms")
+        facts = self._authority.issue(
+            csr, submitter, role=member.role, attributes=member.attributes, at=self._now(), lifetime_ms=life_ms
         )
+        return facts, life_ms
 
     def _bar(self, address: str, error: HpcbridgeError) -> None:
         """After many wrong requests from one address none of them is told any more what is wrong. A right one is served all the same:

@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
 from hpcbridge.errors import CertificateExpired, HpcbridgeError
 from hpcbridge.identity.certificates import read_certificate, renewal_at, verify_issued
 from hpcbridge.identity.keystore import KeyDirectory
@@ -11,6 +17,8 @@ from hpcbridge.model.quantities import Instant
 from hpcbridge.wire.enrolment import renew
 
 _RENEWAL_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_LOOKS_PER_LIFE = 20
 
 
 def check_own_certificate(keys: KeyDirectory) -> None:
@@ -38,3 +46,46 @@ def renew_if_due(keys: KeyDirectory, at: Instant) -> HpcbridgeError | None:
             hint=error.hint or "is the enrolment port reachable? After 90 days a new token is needed.",
         ) from error
     return None
+
+
+class KeptFresh:
+    """While this context is open, a thread renews the certificate at half of its life: a stream under it is then never cut by its end.
+
+    `renewed` is called after a new one was saved, `failed` when that did not work; it is tried again, and neither may raise. Where several
+    hold it for one identity, each gets a certificate; the ledger goes by the newest.
+    """
+
+    def __init__(self, keys: KeyDirectory, *, renewed: Callable[[], None], failed: Callable[[HpcbridgeError], None]) -> None:
+        self._keys = keys
+        self._renewed = renewed
+        self._failed = failed
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="certificate", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._step()):
+            pass
+
+    def _step(self) -> float:
+        """Renews if it is time; seconds until the next look."""
+        try:
+            facts = read_certificate(self._keys.load_certificate(), self._keys.load_profile().origin)
+            at = time.time_ns() // 1_000_000
+            if at >= renewal_at(facts, 0):
+                failure = renew_if_due(self._keys, at)
+                if failure is not None:
+                    self._failed(failure)
+                else:
+                    self._renewed()
+        except HpcbridgeError as error:
+            self._failed(error)
+            return _LONGEST_PAUSE_SECONDS
+        return min(_LONGEST_PAUSE_SECONDS, (facts.not_after_at - facts.not_before_at) / _LOOKS_PER_LIFE / 1000)

@@ -19,7 +19,7 @@ from hpcbridge.errors import LedgerUnavailable, ReceiptPending
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Body
-from hpcbridge.submitter.certificate import check_own_certificate, renew_if_due, renewal_due_at
+from hpcbridge.submitter.certificate import KeptFresh, check_own_certificate, renew_if_due, renewal_due_at
 from hpcbridge.submitter.submit import Earlier, OnEarlier, Submitted, finish, submit
 from hpcbridge.wire.client import LedgerClient, endpoints_of
 from hpcbridge.wire.enrolment import renew
@@ -90,8 +90,19 @@ class Connection:
     def renew(self) -> None:
         """A newer certificate now."""
         renew(self.keys)
+        self._take_renewed()
+
+    def kept_fresh(self) -> KeptFresh:
+        """A context for streams that are followed for long: the certificate is renewed meanwhile, and they go on."""
+        return KeptFresh(
+            self.keys,
+            renewed=self._take_renewed,
+            failed=lambda error: logger.warning("certificate could not be renewed yet error=%s", error),
+        )
+
+    def _take_renewed(self) -> None:
         self._renewal_at = renewal_due_at(self.keys)
-        self._ledger.reconnect()
+        self._ledger.use_new_certificate()
 
     def _keep_fresh(self) -> None:
         """Renews the certificate where it is due; at most one thread and once a minute. CertificateExpired if it is too late."""
@@ -104,8 +115,7 @@ class Connection:
                 logger.warning("certificate could not be renewed yet error=%s", failure)
                 self._renewal_at = at + _RENEWAL_PAUSE_MS
                 return
-            self._renewal_at = renewal_due_at(self.keys)  # another process may have renewed it
-            self._ledger.reconnect()
+            self._take_renewed()  # also where another process renewed it
         finally:
             self._renewing.release()
 

@@ -54,6 +54,7 @@ class LedgerClient:
         self._lock = threading.Lock()
         self._current = 0
         self._connection: _Connection | None = None
+        self._retired: list[_Connection] = []
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -87,14 +88,30 @@ class LedgerClient:
     def reconnect(self) -> None:
         """The next call makes a new channel from the identity's files; open streams of the old one end with LedgerUnavailable."""
         with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
+            connections = [*self._retired, *([self._connection] if self._connection is not None else [])]
+            self._retired.clear()
+            self._connection = None
+        for connection in connections:
             connection.close()
+
+    def use_new_certificate(self) -> None:
+        """The next call makes a new channel from the identity's files. Open streams go on: the ledger knows that their key is good."""
+        with self._lock:
+            if self._connection is not None:
+                self._retired.append(self._connection)
+                self._connection = None
+            self._drop_idle()
 
     def close(self) -> None:
         """Ends every stream; the client is of no use afterwards."""
         self._closed = True
         self.reconnect()
+
+    def _drop_idle(self) -> None:
+        """Closes the channels of earlier certificates whose last stream has ended."""
+        for connection in [each for each in self._retired if each.is_idle()]:
+            self._retired.remove(connection)
+            connection.close()
 
     def _open_submit(self, connection: _Connection) -> SubmitStream:
         connection.probe(self._deadline)
@@ -114,14 +131,19 @@ class LedgerClient:
             except LedgerUnavailable as error:
                 failure = failure or error
                 self._give_up(connection, answered=answered)
+            finally:
+                with self._lock:
+                    connection.asked -= 1
         raise failure or LedgerUnavailable("no endpoint was tried")
 
     def _connected(self) -> _Connection:
         with self._lock:
             if self._closed:
                 raise LedgerUnavailable("this client is closed")
+            self._drop_idle()
             if self._connection is None:
                 self._connection = _Connection(self._endpoints[self._current], self._identity)
+            self._connection.asked += 1
             return self._connection
 
     def _give_up(self, connection: _Connection, *, answered: bool) -> None:
@@ -148,7 +170,14 @@ class _Connection:
         options = (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", endpoint.server_name))
         self._channel = grpc.secure_channel(endpoint.address, member_credentials(identity), options=options)
         self._stub: Any = ledger_pb2_grpc.LedgerStub(self._channel)  # type: ignore[no-untyped-call]
+        self._streams: list[Any] = []
         self.answered = False
+        self.asked = 0
+        """Calls that are being made at this moment; counted by the client."""
+
+    def is_idle(self) -> bool:
+        """True if no call is being made here and no stream is open."""
+        return self.asked == 0 and not any(call.is_active() for call in self._streams)
 
     def unary(self, method: str, request: Message, seconds: float) -> Any:
         try:
@@ -167,9 +196,11 @@ class _Connection:
 
     def stream(self, method: str, request: Any) -> Any:
         try:
-            return self._method(method)(request)
+            call = self._method(method)(request)
         except ValueError as error:
             raise _closed(error) from error
+        self._streams = [*(each for each in self._streams if each.is_active()), call]
+        return call
 
     def failure(self, error: grpc.RpcError) -> HpcbridgeError:
         failure = error_of(error, self.address)

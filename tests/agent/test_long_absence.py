@@ -50,7 +50,7 @@ def test_an_expired_certificate_is_renewed_before_the_stream_and_the_stream_outl
     hasty_ledger.provider("c1", cluster="c1")
     identity = hasty_ledger.enrol(Role.PROVIDER, "c1", "frontend")
     agent = Agent(hasty_ledger, identity, tmp_path / "agent", "c1")
-    renewal = Renewal(identity, clock=now, renewed=agent.gateway.use_new_certificate)
+    renewal = Renewal(identity, clock=now, renewed=lambda _facts: agent.client.use_new_certificate())
     facts = renewal.certificate()
     assert facts.not_before_at < renew_at(facts) < facts.not_after_at
     threading.Event().wait((facts.not_after_at - now()) / 1000 + 0.3)
