@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world with accounts of its own: useradd, chpasswd and PAM for real, and nothing of this machine is touched. Needs root.
 
-A mount namespace in which /etc is a copy and /home, /run, /var/log, /var/mail and /var/spool are empty; everything else is this
-machine's. So programs, /tmp and the network are as outside, and a socket under /tmp works across. Processes are the machine's own,
-therefore each world has 100 uids for itself (`uids`): what kills the processes of an account kills nobody else's.
+A mount namespace in which /etc is a copy and /home, /run, /var/lib/systemd, /var/log, /var/mail and /var/spool are empty; everything
+else is this machine's. So programs, /tmp and the network are as outside, and a socket under /tmp works across. Processes are the machine's
+own, therefore each world has 100 uids for itself (`uids`): what kills the processes of an account kills nobody else's.
 
     with PrivateAccounts(tmp_path / "world") as world:
         world.run(["useradd", "--uid", str(world.uids[0]), "--create-home", "alice"])
@@ -36,7 +36,7 @@ from types import TracebackType
 from typing import Self
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-EMPTY = ("/home", "/run", "/var/log", "/var/mail", "/var/spool")
+EMPTY = ("/home", "/run", "/var/lib/systemd", "/var/log", "/var/mail", "/var/spool")
 """Folders that are there and hold nothing of the machine's."""
 STRANGER = "nobody"
 """Who tries to log in; root would be let in without a passcode."""

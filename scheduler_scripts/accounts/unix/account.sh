@@ -9,8 +9,9 @@
 #   ACCOUNTS_GROUPS  further groups they are in, with commas between                        none
 #   ACCOUNTS_AFTER   what becomes of the home when an account is closed: keep or remove     keep
 #
-# The comment (GECOS) of an account names its rental: `hpcbridge l17`, later `hpcbridge l17 closed`. An account without it, or with a number
-# outside ACCOUNTS_UIDS, is not ours and is never touched. A closed account stays, locked, so that its number is never given again.
+# The comment (GECOS) of an account names its rental: `,,,,hpcbridge l17`, later `,,,,hpcbridge l17 closed`. The mark stands in the fifth
+# part because chfn(1) lets a user change the parts before it. An account without it, or with a number outside ACCOUNTS_UIDS, is not ours
+# and is never touched. A closed account stays, locked, so that its number is never given again.
 
 uids=${ACCOUNTS_UIDS:-50000-59999}
 first_uid=${uids%%-*}
@@ -19,6 +20,7 @@ homes=${ACCOUNTS_HOMES:-/home}
 shell=${ACCOUNTS_SHELL:-/bin/bash}
 [ -x "$shell" ] || shell=/bin/sh
 after=${ACCOUNTS_AFTER:-keep}
+mark=",,,,hpcbridge $rental"
 
 case $uids in
     *[!0-9-]* | -* | *- | *-*-*) fail "ACCOUNTS_UIDS is not two numbers with - between: $uids" ;;
@@ -41,7 +43,7 @@ look_up() {
     home=$(printf '%s\n' "$entry" | cut -d: -f6)
     state=foreign
     { [ "$uid" -ge "$first_uid" ] && [ "$uid" -le "$last_uid" ]; } || return 0
-    case $(printf '%s\n' "$entry" | cut -d: -f5 | cut -d, -f1) in
+    case $(printf '%s\n' "$entry" | cut -d: -f5 | cut -d, -f5) in
         "hpcbridge $rental") state=open ;;
         "hpcbridge $rental closed") state=closed ;;
     esac
