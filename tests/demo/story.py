@@ -105,7 +105,7 @@ def print_change(bridge: Bridge, event: dict[str, Any]) -> None:
         code = f"signal {job['exit_signal']}"
     verdict = verified_receipt(bridge, index)
     name = escape(job["name"] or "")
-    console.print(f"  {event['at'][11:19]}  {job['job_id']:<9} {name:<13} {steps} {outcome} {code:<10} entry {index:>4}  {verdict}")
+    console.print(f"  {event['at'][11:19]}  {job['job_id']:<8} {name:<12} {steps} {outcome} {code:<8} entry {index:>4}  {verdict}")
 
 
 def verified_receipt(bridge: Bridge, index: str) -> str:
