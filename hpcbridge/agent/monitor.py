@@ -165,7 +165,10 @@ class Monitor:
         unreadable -= {node.name for node in answer.records}
         with self._kept("nodes"):
             self._memory.observe_nodes(answer.records, unreadable=unreadable, at=query.at)
+        first = self._observations.snapshot.nodes is None
         self._observations.set_nodes(answer.records, query.at)
+        if first:
+            self.sample()
 
     def ask_queues(self) -> None:
         """All queues, with figures from the last nodes and jobs."""
@@ -175,15 +178,22 @@ class Monitor:
                 snapshot = self._observations.snapshot
                 answer = self._scheduler.queues(report, nodes=snapshot.nodes, jobs=snapshot.jobs)
             query.succeeded(len(answer.records), answer.problems)
+        first = snapshot.queues is None
         self._observations.set_queues(answer.records, query.at)
+        if first:
+            self.sample()
 
     def read_vitals(self) -> None:
         """The frontend's own load and memory."""
         self._observations.set_frontend(self._read_frontend())
 
     def sample(self) -> None:
-        """Puts a sample of the cluster into the spool; an unsent one before it is replaced."""
-        if self._observations.snapshot.reachable is None:
+        """Puts a sample of the cluster into the spool; an unsent one before it is replaced.
+
+        None before nodes and queues were asked for once: a cluster that answers and names no queue is one that takes no jobs.
+        """
+        reachable = self._observations.snapshot.reachable
+        if reachable is None or (reachable and not all(map(self._observations.was_asked, ("nodes", "queues")))):
             return
         state = cluster_state(
             self._observations.snapshot,

@@ -111,6 +111,12 @@ class Observations:
         with self._lock:
             return tuple(self._queries[name] for name in sorted(self._queries))
 
+    def was_asked(self, query: str) -> bool:
+        """True if this was asked at least once, whatever came of it."""
+        with self._lock:
+            status = self._queries.get(query)
+        return status is not None and status.runs > 0
+
     def set_about(self, about: About) -> None:
         """The scheduler described itself."""
         with self._lock:

@@ -95,6 +95,43 @@ def test_reports_become_changes_and_a_sample(site: Site) -> None:
     assert [queue.name for queue in state.queues] == ["batch"]
 
 
+def samples_of(site: Site) -> list[ClusterState]:
+    return [decode(ClusterState, content) for content in site.taken(PayloadType.CLUSTER_STATE)]
+
+
+def test_after_a_restart_no_sample_says_that_there_are_no_queues(site: Site) -> None:
+    """A cluster without queues takes no jobs, and is offered to nobody: that is said when it was seen, not before it was looked at."""
+    site.monitor.ask_jobs()
+    site.monitor.sample()
+    assert samples_of(site) == []
+    site.monitor.ask_nodes()
+    assert samples_of(site) == []
+    site.monitor.ask_queues()
+    (state,) = samples_of(site)
+    assert [queue.name for queue in state.queues] == ["batch"]
+    assert state.nodes_total == 2
+
+
+def test_queues_that_cannot_be_read_hold_no_sample_back(site: Site) -> None:
+    site.monitor.ask_jobs()
+    site.monitor.ask_nodes()
+    site.slurm.script("queues", "exit 1")
+    with pytest.raises(SchedulerError):
+        site.monitor.ask_queues()
+    site.monitor.sample()
+    (state,) = samples_of(site)
+    assert (state.queues, state.nodes_total) == ((), 2)
+
+
+def test_a_scheduler_that_does_not_answer_after_a_restart_is_told_at_once(site: Site) -> None:
+    site.slurm.script("jobs", "exit 1")
+    with pytest.raises(SchedulerError):
+        site.monitor.ask_jobs()
+    (state,) = samples_of(site)
+    assert state.scheduler is not None
+    assert state.scheduler.reachable is False
+
+
 @pytest.mark.parametrize(
     "misbehaviour",
     [
