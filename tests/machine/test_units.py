@@ -121,3 +121,41 @@ def test_a_daemon_that_hangs_is_ended_and_started_again(site: Site) -> None:
     machine.wait(lambda: machine.property("hpcbridged", "SubState") == "running", what="the daemon")
     assert "Watchdog timeout" in machine.journal("hpcbridged")
     machine.shell("rm -r /etc/systemd/system/hpcbridged.service.d; systemctl daemon-reload; systemctl restart hpcbridged")
+
+
+ORDER = """
+import sys, time
+from pathlib import Path
+from hpcbridge.model.accounts import AccountAction, AccountOrder
+from hpcbridge.wire.accounts import HelperActor
+
+action, username = AccountAction(sys.argv[1]), sys.argv[2]
+order = AccountOrder(
+    action=action, rental="l7", username=username, cluster="north", queue="batch", cores=1, gpus=0,
+    expires_at=int((time.time() + 86400) * 1000), passcode=None if action is AccountAction.CLOSE else "abcd-efgh-ijkl-mnop-qrst",
+)
+result = HelperActor(Path("/run/hpcbridge-accounts/accounts.sock")).act(order)
+print(result.outcome, result.reason)
+"""
+
+
+def test_the_helper_makes_and_closes_accounts_from_its_own_sandbox(site: Site) -> None:
+    machine, tenant = site.frontend, "bcdfgh234567"
+
+    def order(action: str, *, by: str) -> str:
+        python = ("/usr/lib64/hpcbridge/bin/python3.11", "-I", "-c", ORDER)
+        return machine.run("runuser", "-u", by, "--", *python, action, tenant).strip()
+
+    machine.run("systemctl", "enable", "--now", "hpcbridge-accounts.socket")
+    assert order("account_create", by="alice").startswith("LATER")
+    assert machine.try_run("getent", "passwd", tenant).returncode != 0
+    assert order("account_create", by="hpcbridge") == "DONE"
+    assert machine.run("stat", "--format=%U %a", f"/home/{tenant}").strip() == f"{tenant} 700"
+    assert machine.run("passwd", "--status", tenant).split()[1] == "P"
+    assert machine.property("hpcbridge-accounts.service", "ActiveState") == "active"
+
+    machine.run("systemd-run", "--quiet", "--unit=tenant", f"--uid={tenant}", "sleep", "3600")
+    assert order("account_close", by="hpcbridge") == "DONE"
+    machine.wait(lambda: machine.try_run("pgrep", "--uid", tenant).returncode == 1, what="the end of what the tenant ran")
+    assert machine.run("passwd", "--status", tenant).split()[1] == "L"
+    assert "abcd-efgh" not in machine.run("journalctl", "--no-pager")
