@@ -16,9 +16,9 @@ from typing import Any
 import click
 
 from hpcbridge.ctl.output import NOTHING
-from hpcbridge.identity.passcode import check_contact
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import MAX_MICRO, Micro
+from hpcbridge.model.quantities import check_contact
 
 _UNIT = 1_000_000
 _COARSE = 100_000

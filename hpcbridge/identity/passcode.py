@@ -23,14 +23,12 @@ from hpcbridge.identity.certificates import read_authority, read_certificate, ve
 from hpcbridge.identity.hpke import open_base, seal_base
 from hpcbridge.identity.sealing import sign, verify
 from hpcbridge.model.identities import CertificateFacts, Role
-from hpcbridge.model.quantities import Instant
+from hpcbridge.model.quantities import Instant, check_contact
 from hpcbridge.model.relay import MAX_SEALED_BYTES
 
 PASSCODE_TYPE = "application/vnd.hpcbridge.passcode.v1+json"
 """Payload type of the signed envelope."""
 
-# no hyphen in front, because the address stands among a command's arguments; 254 is the longest there is (RFC 5321, section 4.5.3.1.3)
-_CONTACT = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9_+][A-Za-z0-9_+.=~-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
 _PASSCODE = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _ARMOUR = re.compile(r"-----BEGIN HPCBRIDGE PASSCODE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END HPCBRIDGE PASSCODE-----")
 _LIFTED = re.compile(r"^[ \t>]+", re.MULTILINE)
@@ -114,7 +112,7 @@ def open_passcode(
             hint=f"ask for a new one: hpcbridgectl passcode {binding.rental} --new; if that is refused too, tell operator and provider",
         )
     opened = open_base(payload.box, sealing_key, info=_info("passcode", binding))
-    return OpenedPasscode(passcode=_text(opened, _PASSCODE, "passcode"), signer=signer, made_at=payload.made_at)
+    return OpenedPasscode(passcode=_passcode(opened), signer=signer, made_at=payload.made_at)
 
 
 def seal_contact(contact: str, binding: Binding, *, sealing_key: bytes) -> bytes:
@@ -126,14 +124,10 @@ def open_contact(sealed: bytes, binding: Binding, *, sealing_key: x25519.X25519P
     """The contact address; IdentityError if it is sealed to another key, for another rental, or is no mail address."""
     if len(sealed) > MAX_SEALED_BYTES:
         raise IdentityError(f"a contact address sealed in {len(sealed)} bytes is too long")
-    return _text(open_base(sealed, sealing_key, info=_info("contact", binding)), _CONTACT, "contact address")
-
-
-def check_contact(contact: str) -> str:
-    """Returns a mail address that may stand in a command's arguments; ValueError for any other."""
-    if not _CONTACT.match(contact):
-        raise ValueError("a contact is a mail address like name@example.org, at most 254 ASCII characters")
-    return contact
+    try:
+        return check_contact(open_base(sealed, sealing_key, info=_info("contact", binding)).decode("ascii"))
+    except ValueError as error:
+        raise IdentityError("what was sealed is no contact address") from error
 
 
 def passcode_to_text(sealed: bytes) -> str:
@@ -185,11 +179,8 @@ def _info(purpose: str, binding: Binding) -> bytes:
     return msgspec.json.encode(parts)
 
 
-def _text(opened: bytes, form: re.Pattern[str], what: str) -> str:
-    try:
-        text = opened.decode("ascii")
-    except UnicodeDecodeError:
-        text = ""
-    if not form.match(text):
-        raise IdentityError(f"what was sealed is no {what}")
+def _passcode(opened: bytes) -> str:
+    text = opened.decode("ascii", errors="replace")
+    if not _PASSCODE.match(text):
+        raise IdentityError("what was sealed is no passcode")
     return text

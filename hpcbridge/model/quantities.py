@@ -18,6 +18,8 @@ Instant = int
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z")
+# no hyphen in front, because the address stands among a command's arguments; 254 is the longest there is (RFC 5321, section 4.5.3.1.3)
+_CONTACT = re.compile(r"(?=.{3,254}\Z)[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 _ORIGIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\Z")
 MAX_INSTANT: Instant = 253_402_300_799_999
 """Last millisecond of the year 9999."""
@@ -34,6 +36,13 @@ def check_origin(text: str) -> str:
     """Returns `text` if it can name a ledger: 1–63 of a–z, 0–9, dot and hyphen (it stands in URIs and checkpoints)."""
     if not _ORIGIN.match(text):
         raise ValueError(f"origin {text[:80]!r}: use 1 to 63 lower-case letters, digits, dots and hyphens")
+    return text
+
+
+def check_contact(text: str) -> str:
+    """Returns a mail address that may stand in a command's arguments and in a mail's head; ValueError, which quotes nothing, if not."""
+    if not _CONTACT.match(text):
+        raise ValueError("a contact is a mail address like name@example.org: letters, digits and _.+- before the @, at most 254 characters")
     return text
 
 

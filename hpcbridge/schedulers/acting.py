@@ -3,7 +3,7 @@
 """Carries out orders for accounts by running a site's acting scripts: `<scripts>/<action>`, the order as JSON on standard input.
 
 What a script gets and may answer is written in docs/accounts.md. An order is checked member by member before any script sees it, so
-that none of its texts can be an option, a path or a line of its own. The passcode goes to standard input and nowhere else: not into
+that none of its texts can be an option, a path or a line of its own. Passcode and address go to standard input and nowhere else: not into
 arguments, environment, a reason or a fact.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hpcbridge.errors import SchedulerError, ScriptMissing
 from hpcbridge.model.accounts import AccountAction, AccountOrder, ActionOutcome, ActionResult
-from hpcbridge.model.quantities import check_name, escape_text, format_instant
+from hpcbridge.model.quantities import check_contact, check_name, escape_text, format_instant
 from hpcbridge.schedulers.report import Report
 from hpcbridge.schedulers.scripts import ScriptRunner
 
@@ -36,7 +36,6 @@ _RENTAL = re.compile(r"l[0-9]{1,18}\Z")
 _USERNAME = re.compile(r"[a-z][a-z0-9]{7,14}\Z")
 _QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}\Z")
 _PASSCODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{8,62})[A-Za-z0-9]\Z")
-_CONTACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,188}[A-Za-z0-9])?\Z")
 _MESSAGE = re.compile(r"[ -~\n]*\Z")
 _FACT = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 
@@ -77,7 +76,7 @@ class ScriptActor:
             return ActionResult(outcome=ActionOutcome.FAILED, reason=escape_text(str(missing), limit=MAX_REASON))
         except SchedulerError as error:
             return ActionResult(outcome=ActionOutcome.LATER, reason=escape_text(str(error), limit=MAX_REASON))
-        return _judged(report, secret=order.passcode)
+        return _judged(report, order)
 
     def _unfit(self, script: Path) -> str:
         """Why a script that is there cannot or must not be run."""
@@ -89,9 +88,11 @@ class ScriptActor:
 
 
 def check_order(order: AccountOrder) -> str:
-    """What is wrong with an order, "" if nothing is. The text never quotes the passcode."""
+    """What is wrong with an order, "" if nothing is. The text quotes neither passcode nor address."""
     try:
         check_name("cluster", order.cluster)
+        if order.contact:
+            check_contact(order.contact)
     except ValueError as error:
         return str(error)
     needs_passcode = order.action is AccountAction.CREATE
@@ -106,7 +107,6 @@ def check_order(order: AccountOrder) -> str:
         (order.passcode is not None or not needs_passcode, f"{order.action.value} needs a passcode"),
         (order.passcode is None or takes_passcode, f"{order.action.value} is not told the passcode"),
         (order.passcode is None or _PASSCODE.match(order.passcode), "the passcode has signs or a length that no passcode has"),
-        (not order.contact or _CONTACT.match(order.contact), f"{order.contact!r} is not an address to write to"),
         (_MESSAGE.match(order.message) and len(order.message) <= MAX_MESSAGE, "the message has signs or a length that none has"),
         (not delivers or (order.contact and order.message), f"{order.action.value} needs a contact and a message"),
     )
@@ -137,11 +137,11 @@ def _first_day_after(instant: int) -> str:
     return format_instant(-(-instant // _DAY_MS) * _DAY_MS).partition("T")[0]
 
 
-def _judged(report: Report, *, secret: str | None) -> ActionResult:
-    reason = _one_line(report.stderr, secret=secret)
+def _judged(report: Report, order: AccountOrder) -> ActionResult:
+    reason = _one_line(report.stderr, order)
     status = report.exit_status
     if status == 0:
-        facts, trouble = _facts(report.stdout, secret=secret)
+        facts, trouble = _facts(report.stdout, order)
         return ActionResult(outcome=ActionOutcome.DONE, reason=trouble or reason, facts=facts)
     if status == TRY_AGAIN_LATER:
         return ActionResult(outcome=ActionOutcome.LATER, reason=reason or "the script asks to be run again later and says no more")
@@ -150,15 +150,15 @@ def _judged(report: Report, *, secret: str | None) -> ActionResult:
     return ActionResult(outcome=ActionOutcome.FAILED, reason=reason or f"the script ended with exit status {status} and says no more")
 
 
-def _one_line(raw: bytes, *, secret: str | None) -> str:
+def _one_line(raw: bytes, order: AccountOrder) -> str:
     """What a script complained. Of much the middle is left out: its own words mostly come first, those of a program it ran last."""
     lines = (line.strip() for line in raw.decode(errors="surrogateescape").splitlines())
-    text = _without(secret, "; ".join(line for line in lines if line))
+    text = _without_secrets(order, "; ".join(line for line in lines if line))
     shown = escape_text(text, limit=10 * len(text))
     return shown if len(shown) <= MAX_REASON else f"{shown[: MAX_REASON // 2]}…{shown[1 - MAX_REASON // 2 :]}"
 
 
-def _facts(raw: bytes, *, secret: str | None) -> tuple[Mapping[str, str], str]:
+def _facts(raw: bytes, order: AccountOrder) -> tuple[Mapping[str, str], str]:
     """What a script that is done printed, and what is wrong with that: an exit status of 0 is believed all the same."""
     if not raw.strip():
         return {}, ""
@@ -169,12 +169,14 @@ def _facts(raw: bytes, *, secret: str | None) -> tuple[Mapping[str, str], str]:
     if not isinstance(found, dict) or len(found) > MAX_FACTS:
         return {}, f"the script printed something that is not a JSON object of at most {MAX_FACTS} members"
     facts = {
-        name: escape_text(_without(secret, value), limit=MAX_FACT)
+        name: escape_text(_without_secrets(order, value), limit=MAX_FACT)
         for name, value in found.items()
         if _FACT.match(name) and isinstance(value, str)
     }
     return facts, "" if len(facts) == len(found) else "the script printed members that are not strings or have odd names; they are left out"
 
 
-def _without(secret: str | None, text: str) -> str:
-    return text if secret is None else text.replace(secret, "[passcode]")
+def _without_secrets(order: AccountOrder, text: str) -> str:
+    for secret, instead in ((order.passcode, "[passcode]"), (order.contact, "[address]")):
+        text = text.replace(secret, instead) if secret else text
+    return text

@@ -22,7 +22,6 @@ from hpcbridge.identity.keys import new_key
 from hpcbridge.identity.passcode import (
     PASSCODE_TYPE,
     Binding,
-    check_contact,
     open_contact,
     open_passcode,
     passcode_from_text,
@@ -32,6 +31,7 @@ from hpcbridge.identity.passcode import (
 )
 from hpcbridge.identity.sealing import sign
 from hpcbridge.model.identities import Role, Submitter
+from hpcbridge.model.quantities import check_contact
 
 PASSCODE = "kd7xm-92fpq-vhw3z"
 BINDING = Binding(origin="ledger.example.org", rental="l12", cluster="delta", username="pd589znmqd7d")

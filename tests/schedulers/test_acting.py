@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hpcbridge.model.accounts import AccountAction, AccountOrder, ActionOutcome, ActionResult
-from hpcbridge.model.quantities import parse_instant
+from hpcbridge.model.quantities import check_contact, parse_instant
 from hpcbridge.schedulers import acting
 from hpcbridge.schedulers.acting import ScriptActor, check_order, order_for_script
 from hpcbridge.schedulers.scripts import ScriptRunner
@@ -177,6 +177,7 @@ def test_a_check_is_asked_first(act: Act, tmp_path: Path) -> None:
         {"cores": -1}, {"gpus": 1 << 50}, {"expires_at": -1}, {"expires_at": 1 << 60},
         {"passcode": None}, {"passcode": "short"}, {"passcode": "k7mq x2dw 9hzt"}, {"passcode": "-" * 16}, {"passcode": "k7mq:x2dw\n9hzt"},
         {"contact": "-oQ/tmp@x"}, {"contact": "a@b\nBcc: c@d"}, {"contact": "a b@c"}, {"contact": "@x"}, {"contact": "a@-b"},
+        {"contact": "a%b@c"},
         {"message": "\x1b[2J"}, {"message": "x" * 20000}, {"message": "\r.\r"},
     ],
 )  # fmt: skip
@@ -212,6 +213,20 @@ tr '\\0' '\\n' < /proc/$$/cmdline >> "$SEEN"
 """
 
 
+def test_what_reaches_a_person_never_quotes_the_address(act: Act) -> None:
+    """It is personal; a reason stands in the spool, in `hpcbridgectl status` and in the log."""
+    for contact in ("ada lovelace@x", "ada@lovelace@x"):
+        assert "lovelace" not in check_order(dataclasses.replace(DELIVER, contact=contact))
+    result = act("echo 'no such mailbox: a.b+c@uni.example' >&2; exit 1", order=DELIVER)
+    assert result.reason == "no such mailbox: [address]"
+
+
+@pytest.mark.parametrize("contact", ["_ada@x", "ada@example.org", "a.b+c-d_e@" + "x." * 110 + "org"])
+def test_an_address_that_was_sealed_is_one_that_a_script_is_given(contact: str) -> None:
+    assert check_contact(contact) == contact
+    assert check_order(dataclasses.replace(DELIVER, contact=contact)) == ""
+
+
 def test_the_passcode_is_on_standard_input_only(act: Act, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     result = act(LEAKS.replace("$SEEN", str(seen)))
@@ -223,7 +238,7 @@ def test_the_passcode_is_on_standard_input_only(act: Act, tmp_path: Path) -> Non
 
 
 def test_control_a_script_that_tells_the_passcode_would_be_believed(act: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acting, "_without", lambda _secret, text: text)
+    monkeypatch.setattr(acting, "_without_secrets", lambda _order, text: text)
     result = act(LEAKS.replace("$SEEN", str(tmp_path / "seen")))
     assert PASSCODE in result.reason
     assert PASSCODE in result.facts["said"]
