@@ -64,9 +64,10 @@ def check(click_context: click.Context, context: Context, path: Path | None) -> 
 def _said(checks: Iterator[Checked], *, quiet: bool) -> Iterator[Checked]:
     for each in checks:
         if not quiet:
-            print_line(f"{_FAILED if each.error else 'ok':<6}  {each.what}: {each.error or each.text}", style="red" if each.error else "")
+            told = f"{_FAILED if each.error else 'ok':<6}  {each.what}: {each.error or each.text}"
+            print_line(told, style="red" if each.error else "", indent=8)
             if each.error is not None and each.error.hint:
-                print_line(f"        → {each.error.hint}", style="cyan")
+                print_line(f"        → {each.error.hint}", style="cyan", indent=10)
         yield each
 
 

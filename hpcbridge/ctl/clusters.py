@@ -14,6 +14,7 @@ from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.member import print_decisions
 from hpcbridge.ctl.output import NOTHING, Column, ago, moment, print_facts, print_json, print_line, print_table, share, size
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.model.clusters import Queue, QueueHardware
 from hpcbridge.wire.marketqueries import list_program_demand
 from hpcbridge.wire.queries import get_cluster, list_clusters
@@ -51,6 +52,7 @@ def clusters() -> None:
 
 
 @clusters.command(name="list")
+@watch_option
 @output_option
 @pass_context
 def list_command(context: Context) -> None:
@@ -64,6 +66,7 @@ def list_command(context: Context) -> None:
 
 @clusters.command()
 @click.argument("name")
+@watch_option
 @output_option
 @pass_context
 def show(context: Context, name: str) -> None:

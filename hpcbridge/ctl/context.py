@@ -102,6 +102,11 @@ class Context:
             click.get_current_context().call_on_close(self._client.close)
         return self._client
 
+    @property
+    def is_connected(self) -> bool:
+        """True once a command asked the ledger by itself."""
+        return self._client is not None
+
     def kept_fresh(self) -> contextlib.AbstractContextManager[object]:
         """For what follows a stream: the certificate is renewed meanwhile, so that its end does not cut the stream."""
         if self.is_daemons():

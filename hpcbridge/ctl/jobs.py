@@ -26,6 +26,7 @@ from hpcbridge.ctl.output import (
     print_table,
     size,
 )
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.ctl.ways import DaemonWay
 from hpcbridge.errors import CertificateExpired, LedgerUnavailable, Refused
 from hpcbridge.model.entries import EventType
@@ -67,6 +68,7 @@ def jobs() -> None:
 @_cluster_option
 @click.option("--open", "open_only", is_flag=True, help="Leave out jobs that have ended.")
 @click.option("--owner", metavar="NAME", help="Only jobs of this owner.")
+@watch_option
 @output_option
 @pass_context
 def list_command(context: Context, cluster: str | None, *, open_only: bool, owner: str | None) -> None:
@@ -82,6 +84,7 @@ def list_command(context: Context, cluster: str | None, *, open_only: bool, owne
 @jobs.command(short_help="Show everything known about a job.")
 @click.argument("job_id", metavar="ID")
 @_cluster_option
+@watch_option
 @output_option
 @pass_context
 def show(context: Context, job_id: str, cluster: str | None) -> None:

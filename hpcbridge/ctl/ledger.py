@@ -8,22 +8,23 @@ old; so a ledger that was rolled back or forked is noticed by everybody who ever
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hpcbridge.audit.export import leaves_of_chunks, read_leaves, read_note, write_export
 from hpcbridge.audit.replay import prove_log
 from hpcbridge.audit.verify import Leaf, LogFault, LogForked, Pins, Verified
+from hpcbridge.config import LEDGER_CONFIG
 from hpcbridge.ctl.context import DAEMON_IDENTITY, Context, now, output_option, pass_context
-from hpcbridge.ctl.output import ago, note, print_facts, print_json, print_line
-from hpcbridge.errors import BadData, IntegrityError
+from hpcbridge.ctl.output import ago, moment, note, print_facts, print_json, print_line
+from hpcbridge.ctl.progress import progress
+from hpcbridge.ctl.verdict import Finding, print_verdict, verdict_as_json
+from hpcbridge.ctl.watch import watch_option
+from hpcbridge.errors import BadData, IntegrityError, LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory, read_file, write_file
 from hpcbridge.ledger.checkpoint import parse_checkpoint
@@ -38,6 +39,7 @@ from hpcbridge.wire.generated import ledger_pb2
 FRESH_MS = 180_000
 """The ledger ticks every 60 s; after three missing ticks what it shows may be old."""
 _SEEN = "checkpoint"
+_ON_ITS_HOST = "this is its host: systemctl status hpcbridge-ledgerd, then journalctl -u hpcbridge-ledgerd"
 CHAIN_FILE = "chain.json"
 RECEIPTS = "receipts"
 _TELL = "Keep this identity's directory and whatever the ledger sent as evidence, and tell the admins and other members."
@@ -49,34 +51,67 @@ def ledger_group() -> None:
 
 
 @ledger_group.command("status")
+@watch_option
 @output_option
 @pass_context
 def status(context: Context) -> None:
-    """Size, age of the last entry and tick, and whether it continues what was seen before."""
+    """Is the ledger all right, and if not, what to do? Its size, its age, and whether it continues what was seen before."""
     identity = reading_identity(context)
     pins = pins_of(identity)
     client = context.ledger_client()
-    reply = client.call("GetStatus", ledger_pb2.GetStatusRequest())
+    try:
+        reply = client.call("GetStatus", ledger_pb2.GetStatusRequest())
+    except LedgerUnavailable as error:
+        if LEDGER_CONFIG.exists():
+            error.hint = _ON_ITS_HOST
+        raise
     checkpoint = parse_checkpoint(reply.checkpoint.note, pins.origin, pins.log_key)
     verify_growth(client, identity, checkpoint, pins)
     address, at = client.address, now()
     facts = status_as_json(reply, checkpoint, at=at)
+    found = tuple(_findings(reply, at))
     if context.json:
-        print_json({**facts, "address": address})
+        print_json({**verdict_as_json(found), **facts, "address": address})
         return
+    print_verdict("The ledger", found)
     print_facts(
         [
             ("ledger", f"{checkpoint.origin} at {address}, version {reply.version}, engine {reply.engine}"),
             ("entries", checkpoint.size),
             ("last entry", ago(reply.last_entry_at, at)),
             ("last tick", ago(reply.last_tick_at or None, at)),
-            ("fresh", "yes" if facts["fresh"] else "no: no tick for more than three minutes, what it shows may be old"),
             ("checkpoint", "signed by the pinned log key, continues what was seen before"),
             ("root", checkpoint.root.hex()),
-            ("connected", f"{reply.streams} streams, {reply.subscribers} subscribers"),
-            *(("refused", f"{each.value} × {each.name.replace(':', ' ')}") for each in reply.refusals),
+            ("connected", f"{_counted(reply.streams, 'stream')} of members, {_counted(reply.subscribers, 'subscriber')}"),
+            *_refused(reply),
         ]
     )
+
+
+def _findings(reply: ledger_pb2.LedgerStatus, at: Instant) -> Iterator[Finding]:
+    """What somebody should look at; nothing if all is well."""
+    last_at = reply.last_tick_at
+    if not last_at:
+        yield Finding(what="it has not ticked yet", todo="a new ledger ticks within a minute; else look at its journal")
+    elif last_at - at > FRESH_MS:
+        yield Finding(
+            what=f"its time is {ago(last_at, at).removeprefix('in ')} ahead of this machine's", todo="compare both clocks with NTP"
+        )
+    elif at - last_at > FRESH_MS:
+        yield Finding(
+            what=f"its last tick was {ago(last_at, at)}: nothing ends and nothing is settled, what it shows may be old",
+            todo="on its host: journalctl -u hpcbridge-ledgerd; if it refuses the time: hpcbridge-ledgerd accept-clock",
+        )
+
+
+def _refused(reply: ledger_pb2.LedgerStatus) -> Iterator[tuple[str, str]]:
+    """What it refused since it was started, most first: what was refused, the code, and the rule where one is named."""
+    for number, each in enumerate(sorted(reply.refusals, key=lambda one: -one.value)):
+        yield ("refused" if number == 0 else ""), f"{each.value} × {each.name.replace(':', ' ')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @ledger_group.command("verify")
@@ -257,19 +292,6 @@ def verified_as_json(verified: Verified, seen: Sequence[Checkpoint]) -> dict[str
     }
 
 
-@contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while something long runs on a terminal; yields what is called with the number done."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done) if done % 256 == 0 or done == total else None
-
-
 def _watched(leaves: Iterator[Leaf], watch: Callable[[int], None]) -> Iterator[Leaf]:
     for done, leaf in enumerate(leaves, start=1):
         yield leaf
@@ -296,7 +318,8 @@ def _print_verified(context: Context, verified: Verified, seen: Sequence[Checkpo
 
 
 def _in_words(verified: Verified, facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "ledger", f"{facts['origin']}: {verified.entries} entries from {facts['first_at']} to {facts['last_at']}"
+    span = f" from {moment(verified.first_at)} to {moment(verified.last_at)} UTC" if verified.first_at is not None else ""
+    yield "ledger", f"{facts['origin']}: {verified.entries} entries{span}"
     yield "checkpoint", "signed by the pinned log key; all leaves together have its root"
     yield "signatures", f"{verified.signatures} verified, of {verified.submitters} submitters; numbers without hole or repeat"
     if verified.hidden:
@@ -305,7 +328,8 @@ def _in_words(verified: Verified, facts: Mapping[str, Any]) -> Iterator[tuple[st
             yield "unproven", f"{verified.unproven} signatures by keys of yours that are not here"
     else:
         yield "replay", "every outcome and every effect is what the rules say"
-        yield "last tick", f"{facts['last_tick_at'] or 'none'}, as it stands in the log"
+        told = "none" if verified.last_tick_at is None else f"{moment(verified.last_tick_at)} UTC"
+        yield "last tick", f"{told}, as it stands in the log"
     if facts["compared_with_size"] is not None:
         yield "history", f"continues the {facts['compared_with_size']} entries seen before, and contains what receipts are kept of"
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import resource
@@ -36,6 +35,7 @@ from hpcbridge.ctl.queues import queues
 from hpcbridge.ctl.receipt import receipt_group
 from hpcbridge.ctl.record import record
 from hpcbridge.ctl.rentals import balance, rent, rentals
+from hpcbridge.ctl.signs import use_known_signs
 from hpcbridge.ctl.spool import spool
 from hpcbridge.ctl.status import status
 from hpcbridge.ctl.why import why
@@ -107,9 +107,7 @@ class Program(click.Group):
 def cli(context: click.Context, *, identity_path: Path | None, ledger_address: str | None, config: Path | None, output: str) -> None:
     """Look at and look after hpcbridge: this machine's daemon, the ledger, and what is proven there."""
     check_libraries()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a character gets a question mark, not a crash
+    use_known_signs()
     context.obj = Context(identity=identity_path, ledger=ledger_address, config=config, output=output)
 
 

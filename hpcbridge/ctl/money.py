@@ -15,8 +15,9 @@ from hpcbridge.audit.verify import LogForked, Pins, Verified
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
-from hpcbridge.ctl.ledger import kept_receipts, load_seen, pins_of, progress, reading_identity
+from hpcbridge.ctl.ledger import kept_receipts, load_seen, pins_of, reading_identity
 from hpcbridge.ctl.output import Column, print_facts, print_json, print_line, print_table
+from hpcbridge.ctl.progress import progress
 from hpcbridge.errors import BadData, IntegrityError, Refused
 from hpcbridge.ledger.checkpoint import parse_checkpoint
 from hpcbridge.model.entries import Checkpoint, EntryOutcome

@@ -11,6 +11,7 @@ import click
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import Column, moment, natural, print_json, print_table, share, size
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.wire.queries import list_nodes
 
 _COLUMNS = (
@@ -40,6 +41,7 @@ def nodes() -> None:
 
 @nodes.command(name="list")
 @click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster; it knows availability, not use.")
+@watch_option
 @output_option
 @pass_context
 def list_command(context: Context, cluster: str | None) -> None:

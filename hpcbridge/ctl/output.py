@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How answers look: aligned tables, facts, JSON; messages and errors on standard error.
 
-On a terminal a table fits its width: optional columns give way, then long texts are shortened. In a pipe nothing is cut, coloured
-or wrapped, so that awk and grep see whole lines. Whatever came from a stranger is escaped here, at the sink.
+On a terminal a table fits its width: optional columns give way, then long texts are shortened; other lines wrap at words, under their
+beginning. In a pipe nothing is cut, coloured or wrapped, so that awk and grep see whole lines. Whatever came from a stranger is escaped
+here, at the sink.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -26,7 +27,10 @@ from hpcbridge.model.quantities import Instant, escape_text, format_instant
 NOTHING = "–"
 """Stands for what is unknown or not there."""
 _GAP = "  "
+_TOLD = len("error: ")
 _MIN_SHRUNK = 8
+_MIN_WRAPPED = 24
+"""Narrower than this nothing is wrapped under its beginning."""
 _STYLES: Mapping[str, str] = {
     "RUNNING": "green", "DONE": "green", "UP": "green", "APPROVED": "green", "ACCEPTED": "green", "COMPLETED": "green",
     "ok": "bold green", "yes": "green",
@@ -63,7 +67,8 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, emp
     widths = [max(cell_len(column.title), *(cell_len(row[place]) for row in cells)) for place, column in enumerate(columns)]
     shown = list(range(len(columns)))
     if console.is_terminal:
-        shown, widths = _fit(columns, widths, console.width)
+        empty_ones = {place for place in range(len(columns)) if all(row[place] == NOTHING for row in cells)}
+        shown, widths = _fit(columns, widths, console.width, empty_ones)
     _print_line(console, [Text(_padded(columns[i].title, widths[i], right=columns[i].right), "bold") for i in shown])
     for row in cells:
         _print_line(console, [_styled(columns[i], row[i], widths[i]) for i in shown])
@@ -74,17 +79,18 @@ def print_facts(facts: Iterable[tuple[str, Any]], *, title: str = "") -> None:
     pairs = [(name, _cell(value)) for name, value in facts]
     console = _console(sys.stdout)
     if title:
-        console.print(Text(title, "bold"), soft_wrap=True)
+        _print_wrapped(console, Text(title, "bold"))
     width = max((cell_len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         line = Text(f"  {_padded(name, width, right=False)}  " if title else f"{_padded(name, width, right=False)}  ", "dim")
+        indent = line.cell_len
         line.append(value, "not dim")
-        console.print(line, soft_wrap=True)
+        _print_wrapped(console, line, indent=indent)
 
 
-def print_line(text: str, *, style: str = "") -> None:
-    """One line of plain text on standard output."""
-    _console(sys.stdout).print(Text(escape_text(text, limit=4096), style), soft_wrap=True)
+def print_line(text: str, *, style: str = "", indent: int = 0) -> None:
+    """One line of plain text on standard output; what wraps on a terminal begins after `indent` blanks."""
+    _print_wrapped(_console(sys.stdout), Text(escape_text(text, limit=4096), style), indent=indent)
 
 
 def print_json(value: Any) -> None:
@@ -100,7 +106,7 @@ def print_json_line(value: Any) -> None:
 
 def note(text: str) -> None:
     """A message beside the answer, on standard error."""
-    _console(sys.stderr).print(Text(escape_text(text, limit=4096)), soft_wrap=True)
+    _print_wrapped(_console(sys.stderr), Text(escape_text(text, limit=4096)))
 
 
 def show_error(error: HpcbridgeError) -> None:
@@ -108,11 +114,11 @@ def show_error(error: HpcbridgeError) -> None:
     console = _console(sys.stderr)
     line = Text("error: ", "bold red")
     line.append(escape_text(str(error), limit=4096), "not bold default")
-    console.print(line, soft_wrap=True)
+    _print_wrapped(console, line, indent=_TOLD)
     if error.hint:
         hint = Text("hint:  ", "bold cyan")
         hint.append(escape_text(error.hint, limit=4096), "not bold default")
-        console.print(hint, soft_wrap=True)
+        _print_wrapped(console, hint, indent=_TOLD)
 
 
 def moment(instant: Instant | None) -> str:
@@ -190,6 +196,23 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, markup=False, emoji=False, legacy_windows=False)
 
 
+def _print_wrapped(console: Console, line: Text, *, indent: int = 0) -> None:
+    """On a terminal at words, further lines under the first; a pipe gets one line."""
+    room = console.width - indent
+    if not console.is_terminal or line.cell_len <= console.width or room < _MIN_WRAPPED:
+        console.print(line, soft_wrap=True)
+        return
+    first, rest = line.divide([_cut(line, indent)]) if indent else (Text(""), line)
+    for number, part in enumerate(rest.wrap(console, room)):
+        part.rstrip()
+        console.print((Text(" " * indent) if number else first) + part, soft_wrap=True)
+
+
+def _cut(line: Text, cells: int) -> int:
+    """How many characters fill so many cells."""
+    return len(line.plain) if line.cell_len <= cells else next(i for i in range(len(line.plain) + 1) if cell_len(line.plain[:i]) >= cells)
+
+
 def _cell(value: Any) -> str:
     if value is None or value == "":
         return NOTHING
@@ -210,13 +233,17 @@ def _padded(text: str, width: int, *, right: bool) -> str:
     return " " * (width - length) + text if right else text + " " * (width - length)
 
 
-def _fit(columns: Sequence[Column], widths: Sequence[int], limit: int) -> tuple[list[int], list[int]]:
-    """Which columns to show and how wide: shortens what may shrink, then leaves out optional ones from the right."""
+def _fit(columns: Sequence[Column], widths: Sequence[int], limit: int, empty: Collection[int] = ()) -> tuple[list[int], list[int]]:
+    """Which columns to show and how wide: leaves out empty ones, shortens what may shrink, then leaves out optional ones from the right."""
     shown, fitted = list(range(len(columns))), list(widths)
     while True:
         over = sum(fitted[i] for i in shown) + len(_GAP) * (len(shown) - 1) - limit
         if over <= 0:
             return shown, fitted
+        bare = [i for i in shown if i in empty and (columns[i].optional or columns[i].shrink)]
+        if bare:
+            shown.remove(bare[-1])
+            continue
         shrinkable = [i for i in shown if columns[i].shrink and fitted[i] > _MIN_SHRUNK]
         optional = [i for i in shown if columns[i].optional]
         if sum(fitted[i] - _MIN_SHRUNK for i in shrinkable) >= over:

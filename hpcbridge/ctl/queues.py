@@ -10,6 +10,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.output import NOTHING, Column, clock, print_json, print_table, share
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.model.schema import queue_as_json
 from hpcbridge.wire.queries import get_cluster
@@ -35,6 +36,7 @@ def queues() -> None:
 
 @queues.command(name="list")
 @click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster instead of the daemon on this machine.")
+@watch_option
 @output_option
 @pass_context
 def list_command(context: Context, cluster: str | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import click
 from hpcbridge.config import SchedulerSection
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.output import note, print_facts, print_json
+from hpcbridge.ctl.progress import steps
 from hpcbridge.errors import BadData, ConfigError
 from hpcbridge.schedulers import SCHEDULERS
 from hpcbridge.schedulers.anonymise.recording import Anonymised, anonymise
-from hpcbridge.schedulers.recorder import Asked, ask_all, differences, save_recording, version_of
+from hpcbridge.schedulers.recorder import FIRST_QUERIES, Asked, ask_all, differences, save_recording, version_of
 from hpcbridge.schedulers.recording import Normalised, Recording, normalise
 from hpcbridge.schedulers.report import Problem
 from hpcbridge.schedulers.sources import open_source
@@ -51,27 +52,40 @@ def record(
     """
     _check_empty(directory)
     settings, cluster = _settings(context, scheduler, scripts)
-    source = open_source(settings)
-    try:
-        asked = ask_all(source, settings.name, job_ids=job_ids, optional=_optional(settings))
-    finally:
-        source.close()
-    if not asked.reports:
-        why = "; ".join(f"{query}: {text}" for query, text in asked.unanswered.items())
-        raise ConfigError(f"nothing to record: {why}", hint="is the scheduler's name right, and are its scripts there?")
-    original = Recording(
-        scheduler=settings.name, version=version_of(asked.reports, settings.name, cluster), cluster=cluster, reports=asked.reports
-    )
-    done = None if raw else anonymise(asked.reports, known=_this_machine())
-    written = original if done is None else replace(original, cluster=_CLUSTER, reports=done.reports)
-    different = () if done is None else differences(replace(original, cluster=_CLUSTER), written)
-    save_recording(directory, written, taken_at=now(), notes=_notes(asked, raw=raw))
-    answer = _answer(directory, asked, normalise(written), done, different)
+    optional = _optional(settings)
+    with steps(len(FIRST_QUERIES) + len(("ended", *optional)) + (1 if raw else 3)) as begin:
+        asked = _asked(settings, job_ids, optional, begin)
+        original = Recording(
+            scheduler=settings.name, version=version_of(asked.reports, settings.name, cluster), cluster=cluster, reports=asked.reports
+        )
+        done, written = None, original
+        different: tuple[str, ...] = ()
+        if not raw:
+            begin("names")
+            done = anonymise(asked.reports, known=_this_machine())
+            written = replace(original, cluster=_CLUSTER, reports=done.reports)
+            begin("comparing")
+            different = differences(replace(original, cluster=_CLUSTER), written)
+        begin("writing")
+        save_recording(directory, written, taken_at=now(), notes=_notes(asked, raw=raw))
+        answer = _answer(directory, asked, normalise(written), done, different)
     if context.json:
         print_json(answer)
     else:
         _say(answer, done, raw=raw)
     click_context.exit(_LOOK_STATUS if different or (done is not None and done.left) else 0)
+
+
+def _asked(settings: SchedulerSection, job_ids: tuple[str, ...], optional: tuple[str, ...], begin: Callable[[str], None]) -> Asked:
+    source = open_source(settings)
+    try:
+        asked = ask_all(source, settings.name, job_ids=job_ids, optional=optional, begin=lambda query: begin(f"asking {query}"))
+    finally:
+        source.close()
+    if not asked.reports:
+        why = "; ".join(f"{query}: {text}" for query, text in asked.unanswered.items())
+        raise ConfigError(f"nothing to record: {why}", hint="is the scheduler's name right, and are its scripts there?")
+    return asked
 
 
 def _check_empty(directory: Path) -> None:
@@ -121,9 +135,7 @@ def _notes(asked: Asked, *, raw: bool) -> str:
     return " ".join([made, *(f"No answer to {query}." for query in asked.unanswered)])
 
 
-def _answer(
-    directory: Path, asked: Asked, normalised: Normalised, done: Anonymised | None, different: tuple[str, ...]
-) -> dict[str, Any]:
+def _answer(directory: Path, asked: Asked, normalised: Normalised, done: Anonymised | None, different: tuple[str, ...]) -> dict[str, Any]:
     found = {"jobs": normalised.jobs, "nodes": normalised.nodes, "queues": normalised.queues}
     return {
         "directory": str(directory),

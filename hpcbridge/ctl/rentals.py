@@ -17,6 +17,7 @@ from hpcbridge.ctl.figures import AMOUNT, CONTACT, WALLTIME, amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.output import Column, clock, duration, moment, note, print_facts, print_json, print_line, print_table
 from hpcbridge.ctl.passcode import told_of_passcode
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.market import Cancellation, Rental, RentalOrder, RentalState, StatementLine
@@ -112,6 +113,7 @@ def rent(
 
 @click.command(short_help="Your account: to spend, and held.")
 @click.option("--member", metavar="NAME", default="", help="Somebody else's account; for admins and auditors.")
+@watch_option
 @output_option
 @pass_context
 def balance(context: Context, member: str) -> None:
@@ -130,6 +132,7 @@ def rentals() -> None:
 
 @rentals.command(name="list")
 @click.option("--open", "open_only", is_flag=True, help="Leave out rentals that have ended.")
+@watch_option
 @output_option
 @pass_context
 def list_command(context: Context, *, open_only: bool) -> None:
@@ -144,6 +147,7 @@ def list_command(context: Context, *, open_only: bool) -> None:
 
 @rentals.command(short_help="Show a rental with its statement.")
 @click.argument("rental_id", metavar="ID")
+@watch_option
 @output_option
 @pass_context
 def show(context: Context, rental_id: str) -> None:

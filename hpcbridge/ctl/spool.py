@@ -8,6 +8,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.output import Column, moment_of_text, note, print_facts, print_json, print_line, print_table, size
+from hpcbridge.ctl.watch import watch_option
 
 _SET_ASIDE_COLUMNS = (
     Column(title="MADE (UTC)"),
@@ -31,6 +32,7 @@ def spool() -> None:
 
 
 @spool.command(short_help="How much waits, and how much is proven.")
+@watch_option
 @output_option
 @pass_context
 def show(context: Context) -> None:
@@ -55,7 +57,7 @@ def show(context: Context) -> None:
         note("Something could never be accepted and was set aside; see: hpcbridgectl spool quarantine")
 
 
-@spool.command()
+@spool.command(short_help="Send what waits now, not after the pause.")
 @output_option
 @pass_context
 def flush(context: Context) -> None:

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.output import NOTHING, Column, ago, duration, moment, print_facts, print_json, print_line, print_table, size
+from hpcbridge.ctl.verdict import Finding, print_verdict, verdict_as_json
+from hpcbridge.ctl.watch import watch_option
 from hpcbridge.errors import LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory
@@ -44,9 +45,9 @@ _NOT_SENT = ("is ready, but its passcode could not be sent to its user", "the us
 _QUERY_COLUMNS = (
     Column(title="QUERY"),
     Column(title="LAST REPORT"),
-    Column(title="TOOK", right=True),
-    Column(title="CPU", right=True),
-    Column(title="EVERY", right=True),
+    Column(title="TOOK", right=True, optional=True),
+    Column(title="CPU", right=True, optional=True),
+    Column(title="EVERY", right=True, optional=True),
     Column(title="RECORDS", right=True),
     Column(title="PROBLEMS", right=True),
     Column(title="REMARK", shrink=True),
@@ -60,20 +61,16 @@ _WORKER_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something that is not as it should be, and what to do about it."""
-
-    what: str
-    todo: str
-
-
 @click.command(short_help="Is it all right, and if not, what to do?")
 @click.option("-v", "--verbose", is_flag=True, help="Show each query and worker also when all is well.")
+@watch_option
 @output_option
 @pass_context
 def status(context: Context, *, verbose: bool) -> None:
-    """Is it all right, and if not, what to do? About the daemon here, or without one about your own identity."""
+    """Is it all right, and if not, what to do? About the daemon here, or without one about your own identity.
+
+    About a ledger: hpcbridgectl ledger status.
+    """
     if context.has_daemon() or not KeyDirectory(context.identity_path()).is_enrolled():
         _daemon_status(context, verbose=verbose)
     else:
@@ -101,30 +98,28 @@ def _daemon_status(context: Context, *, verbose: bool) -> None:
     at = now()
     found = list(findings(facts, at))
     if context.json:
-        told = [{"what": each.what, "todo": each.todo} for each in found]
-        print_json({"all_right": not found, "findings": told, **facts})
+        print_json({**verdict_as_json(found), **facts})
         return
-    _verdict("hpcbridged", found)
+    print_verdict("hpcbridged", found)
     agent, ledger, scheduler, spool = facts["agent"], facts["ledger"], facts["scheduler"], facts["spool"]
     connected = f"connected to {ledger['address']}" if ledger["connected"] else f"not connected ({ledger['address'] or 'no address'})"
     epoch = f", next number {ledger['next_sequence']}" if ledger.get("epoch") else ", no number given yet"
     expires_at = _instant(ledger.get("certificate_expires_at"))
     reachable = "answers" if scheduler["reachable"] else "does not answer"
     waits = f"{spool['waiting']} waiting, {spool['in_flight']} on their way, {spool['acknowledged']} acknowledged"
-    print_facts(
-        [
-            ("daemon", f"{agent['version']}, up {_since(agent.get('started_at'), at)}, publishes {agent['publish']}"),
-            ("identity", f"{agent['submitter']} on {agent['origin']}"),
-            ("cluster", agent["cluster"]),
-            ("scheduler", f"{scheduler['name']} {scheduler['version'] or ''}".strip() + f", {reachable}"),
-            ("our polling", _polling(scheduler)),
-            ("ledger", f"{connected}{epoch}"),
-            ("last receipt", ago(_instant(ledger.get("last_receipt_at")), at)),
-            ("certificate", f"until {moment(expires_at)} UTC" if expires_at else None),
-            ("tenants", _tenants(facts.get("accounts") or {})),
-            ("spool", f"{waits}, {size(spool['bytes'])} of {size(spool['quota_bytes'])}"),
-        ]
-    )
+    told = [
+        ("daemon", f"{agent['version']}, up {_since(agent.get('started_at'), at)}, publishes {agent['publish']}"),
+        ("identity", f"{agent['submitter']} on {agent['origin']}"),
+        ("cluster", agent["cluster"]),
+        ("scheduler", f"{scheduler['name']} {scheduler['version'] or ''}".strip() + f", {reachable}"),
+        ("our polling", _polling(scheduler)),
+        ("ledger", f"{connected}{epoch}"),
+        ("last receipt", ago(_instant(ledger.get("last_receipt_at")), at)),
+        ("certificate", f"until {moment(expires_at)} UTC" if expires_at else None),
+        ("tenants", _tenants(facts.get("accounts") or {})),
+        ("spool", f"{waits}, {size(spool['bytes'])} of {size(spool['quota_bytes'])}"),
+    ]
+    print_facts((name, value) for name, value in told if value is not None)
     print_line("")
     print_table(_QUERY_COLUMNS, (_query_row(query, at) for query in scheduler["queries"]), empty="No queries yet.")
     if found or verbose:
@@ -147,8 +142,7 @@ def _own_status(context: Context) -> None:
     if context.json:
         print_json(
             {
-                "all_right": not found,
-                "findings": [{"what": each.what, "todo": each.todo} for each in found],
+                **verdict_as_json(found),
                 "submitter": str(profile.submitter),
                 "origin": profile.origin,
                 "vetting": vetting,
@@ -157,7 +151,7 @@ def _own_status(context: Context) -> None:
             }
         )
         return
-    _verdict("The connection to the ledger", found)
+    print_verdict("The connection to the ledger", found)
     print_facts(
         [
             ("identity", f"{profile.submitter} ({profile.role.value.lower()}) on {profile.origin}"),
@@ -175,19 +169,6 @@ def _vetting_findings(vetting: Vetting) -> Iterator[Finding]:
     if vetting is not Vetting.APPROVED:
         what = "waits for an admin's decision" if vetting is Vetting.PENDING else f"is {vetting.value.lower()}"
         yield Finding(what=f"your membership {what}", todo="name what your network wants to see: hpcbridgectl documents submit --help")
-
-
-def _verdict(who: str, found: list[Finding]) -> None:
-    if not found:
-        print_line(f"{who} is all right.", style="bold green")
-        print_line("")
-        return
-    print_line(f"{who} needs attention:", style="bold yellow")
-    for each in found:
-        print_line(f"  * {each.what}")
-        if each.todo:
-            print_line(f"    → {each.todo}", style="cyan")
-    print_line("")
 
 
 def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,23 @@ class Asked:
     job_ids: tuple[str, ...] = ()
 
 
-def ask_all(source: Source, scheduler: str, *, job_ids: Sequence[str] = (), optional: Sequence[str] = ("ended_fallback",)) -> Asked:
-    """Runs every query; `ended` asks for `job_ids` and for jobs that the queue shows as ended, else as running."""
+def ask_all(
+    source: Source,
+    scheduler: str,
+    *,
+    job_ids: Sequence[str] = (),
+    optional: Sequence[str] = ("ended_fallback",),
+    begin: Callable[[str], None] = lambda _query: None,
+) -> Asked:
+    """Runs every query; `ended` asks for `job_ids` and for jobs that the queue shows as ended, else as running.
+
+    `begin` is called with each query before it is asked: some take a minute.
+    """
     reports: dict[str, Report] = {}
     unanswered: dict[str, str] = {}
 
     def ask(query: str, arguments: Sequence[str] = ()) -> None:
+        begin(query)
         try:
             report = source.run(query, arguments)
         except SchedulerError as error:
