@@ -96,19 +96,26 @@ def _market(stack: ExitStack, scene: Scene, bridge: Bridge) -> bool:
 
 def say_how_to_look_around(scene: Scene, bridge: Bridge) -> None:
     """Commands to copy while everything is up."""
-    title("KEEP=1: everything stays up until Ctrl-C. Look around from another terminal:")
-    ctl = f"{BIN}/hpcbridgectl"
+    title("KEEP=1: everything stays up until Ctrl-C. Look around from another terminal, in this folder:")
+    ctl = _from_here(BIN / "hpcbridgectl")
     agent = bridge.agent.pid if bridge.agent else 0
+    config, admin = _from_here(bridge.agent_config), _from_here(bridge.admin_identity)
+    tenant = f"{ctl} --identity {_from_here(DIRECTORY)}/people/ulla"
+    market = [("user of the market", f"{tenant} offers --cores 2"), ("", f"{tenant} rentals list")]
     for who, command in (
-        ("sysadmin on the frontend", f"{ctl} --config {bridge.agent_config} status"),
-        ("", f"{ctl} --config {bridge.agent_config} jobs list"),
-        ("admin", f"{ctl} --identity {bridge.admin_identity} events --follow"),
-        ("", f"{ctl} --identity {bridge.admin_identity} admin members"),
+        ("sysadmin on the frontend", f"{ctl} --config {config} status"),
+        ("", f"{ctl} --config {config} jobs list"),
+        ("admin", f"{ctl} --identity {admin} events --follow"),
+        ("", f"{ctl} --identity {admin} admin members"),
         ("user", scene.a_job_to_try()),
-        *([("user of the market", f"{ctl} --identity {DIRECTORY}/people/ulla offers --cores 2")] if scene.site else []),
-        ("kill -9 at will", f"kill -9 {agent}; {BIN}/hpcbridged --config {bridge.agent_config}"),
+        *(market if scene.site or scene.account_files else []),
+        ("kill -9 at will", f"kill -9 {agent}; {_from_here(BIN / 'hpcbridged')} --config {config}"),
     ):
         console.print(f"  {who:<26}{command}", markup=False)
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def wait_for_interrupt(stopping: threading.Event) -> None:

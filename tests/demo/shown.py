@@ -39,7 +39,8 @@ def answer(text: str) -> None:
 def typed(
     who: str, identity: str, *arguments: str, given: str | None = None, instead: str = "", hide: str = "", folder: Path | None = None
 ) -> str:
-    """hpcbridgectl by somebody: shows the command (`instead` in its place) and its answer (`hide` in its place); returns what it printed.
+    """hpcbridgectl by somebody: shows the command (`instead` in its place) and its answer (`hide` in its place); returns what it printed,
+    without colours.
 
     Its messages, which go to standard error, come after the answer. RuntimeError with both if it fails.
     """
@@ -51,7 +52,7 @@ def typed(
     if not hide:
         for line in messages.rstrip().splitlines():
             console.print(Text(f"  {line}", "dim"))
-    return output
+    return Text.from_ansi(output).plain
 
 
 def run_on_terminal(argv: Sequence[str], *, given: str | None = None, folder: Path | None = None) -> tuple[int, str, str]:

@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from tests.bridge import ROOT
 from tests.private_gridengine import PrivateGridEngine
@@ -19,21 +23,42 @@ from tests.private_slurm import PrivateSlurm
 from tests.private_slurm import check_machine as check_slurm
 
 SUCCESS = "Done: every change arrived, every receipt and the whole log verified."
+_COLOURFUL = {**{name: value for name, value in os.environ.items() if name != "NO_COLOR"}, "TERM": "xterm-256color", "COLUMNS": "100"}
 
 
 def _demo(scheduler: str, directory: Path, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.demo.run", scheduler],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {}), "DEMO_DIRECTORY": str(directory)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    return done.returncode, done.stdout
+    """Played as people play it, on a terminal with colours; returns the exit status and what stood there, without the colours."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.demo.run", scheduler],
+            cwd=ROOT,
+            env={**_COLOURFUL, **(environment or {}), "DEMO_DIRECTORY": str(directory)},
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        )
+    finally:
+        os.close(theirs)
+    chunks: list[bytes] = []
+    reader = threading.Thread(target=_read, args=(ours, chunks), daemon=True)
+    reader.start()
+    try:
+        status = process.wait(timeout=400)
+    finally:
+        process.kill()  # nothing, if it has ended
+        process.wait()
+        reader.join(timeout=10)
+        os.close(ours)
+    said = b"".join(chunks).decode(errors="replace").replace("\r\n", "\n")
+    assert "\x1b[" in said, "a terminal has colours"
+    return status, Text.from_ansi(said).plain
+
+
+def _read(terminal: int, chunks: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # how Linux says that nobody has the other end open any more
+        while chunk := os.read(terminal, 65_536):
+            chunks.append(chunk)
 
 
 def test_an_unknown_scheduler_is_told_with_the_known_ones(tmp_path: Path) -> None:
