@@ -3,8 +3,9 @@
 """A machine of our own for tests: a real systemd as first process, in a container over a file system that is thrown away.
 
 systemd-nspawn boots `root` (tests/make_machine_root) under an overlay in memory, in a mount namespace, a network namespace and a control
-group of its own, without any service of this machine. When this program dies, killed or not, the kernel ends the container with it
-(PR_SET_PDEATHSIG), and with its last process every mount is gone. Machines know each other only where `join` lays a cable.
+group of its own, without any service of this machine. When this program dies, killed or not, the kernel ends the first process of a
+process namespace around it all (PR_SET_PDEATHSIG), hence every process, and with the last one every mount is gone. Machines know each
+other only where `join` lays a cable.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class BootedMachine:
             ready.bind(str(self._home.with_suffix(".ready")))
             ready.settimeout(_BOOT_SECONDS)
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
-                 "sh", "-c", _LAUNCH, "launch", str(root), str(self._home), self._container],
+                ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+                 "--mount-proc", "sh", "-c", _LAUNCH, "launch", str(root), str(self._home), self._container],
                 env={"PATH": _PATH, "NOTIFY_SOCKET": str(self._home.with_suffix(".ready"))},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
@@ -127,9 +128,9 @@ class BootedMachine:
     def close(self) -> None:
         """Ends every process in it; nothing of it is left."""
         if self._process.poll() is None:
-            # Nothing in it is worth an orderly end: killing its first process ends all others.
-            if self.leader:
-                _kill(self.leader)
+            # Nothing in it is worth an orderly end: with the first process of its namespace all others end.
+            for nspawn in _children(self._process.pid):
+                _kill(nspawn)
             self._process.kill()
             self._process.wait(30)
         self._console.unlink(missing_ok=True)
@@ -152,7 +153,8 @@ class BootedMachine:
             if self._process.poll() is not None:
                 raise MachineMissing(f"{self.name} did not boot: {self._said()}")
         leaders = [line for line in told.splitlines() if line.startswith("X_NSPAWN_LEADER_PID=")]
-        self.leader = int(leaders[0].partition("=")[2])
+        # nspawn is the first process of a namespace and gives the number there.
+        self.leader = _outside(self._process.pid, leaders[0].partition("=")[2])
 
     def _said(self) -> str:
         return self._console.read_text(errors="replace")[-2000:]
@@ -178,6 +180,20 @@ def check_machine(*more: str) -> None:
     missing = [program for program in (*PROGRAMS, *more) if shutil.which(program, path=_PATH) is None]
     if missing:
         raise MachineMissing(f"not installed: {' '.join(missing)}")
+
+
+def _children(process_id: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+
+
+def _outside(launcher: int, number: str) -> int:
+    """The number that a child of nspawn has here, by the one it has where nspawn is; `launcher` is nspawn's parent."""
+    for process_id in (child for nspawn in _children(launcher) for child in _children(nspawn)):
+        status = Path(f"/proc/{process_id}/status").read_text()
+        numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+        if number in numbers[1:2]:
+            return process_id
+    raise MachineMissing(f"the first process of the machine, {number}, is not found")
 
 
 def _kill(process_id: int) -> None:

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.booted_machine import BootedMachine
 from tests.machine.conftest import AGENT_TOML, CONFIG, Site
+from tests.machine_packages import CHECKOUT
 
 UNITS = ("hpcbridged.service", "hpcbridge-accounts.service", "hpcbridge-accounts.socket")
 MOST_EXPOSED = 15  # tenths, as --threshold takes them
@@ -159,3 +163,28 @@ def test_the_helper_makes_and_closes_accounts_from_its_own_sandbox(site: Site) -
     machine.wait(lambda: machine.try_run("pgrep", "--uid", tenant).returncode == 1, what="the end of what the tenant ran")
     assert machine.run("passwd", "--status", tenant).split()[1] == "L"
     assert "abcd-efgh" not in machine.run("journalctl", "--no-pager")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("suite", ["trixie", "forky"])
+@pytest.mark.parametrize("unit", ["hpcbridged.service", "hpcbridge-ledgerd.service"])
+def test_newer_systemds_think_the_same_of_exposure(suite: str, unit: str, machine_root: Path) -> None:
+    assert machine_root.is_dir()  # root, and programs to mount with
+    roots = subprocess.run([CHECKOUT / "tests" / "make_slurm_roots", suite], capture_output=True, text=True, check=True).stdout.strip()
+    script = 'mount --bind "$1" "$2/mnt" && exec chroot "$2" systemd-analyze security --no-pager --offline=true --threshold="$3" "/mnt/$4"'
+    inside = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-euc",
+        script,
+        "analyse",
+        str(CHECKOUT / "systemd"),
+        f"{roots}/{suite}",
+    ]
+    done = subprocess.run([*inside, str(MOST_EXPOSED), unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+    assert "Overall exposure level" in done.stdout
+    assert subprocess.run([*inside, "5", unit], capture_output=True, check=False).returncode != 0
