@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.ports import free_ports
 from tests.private_accounts import PrivateAccounts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -350,12 +351,3 @@ def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = REA
             return
         pause.wait(0.1)
     raise TimeoutError(f"waited {seconds:g} s for {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nothing listens on at the moment."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports

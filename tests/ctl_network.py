@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hpcbridge.config import LedgerConfig, ListenSection, StoreSection
 from hpcbridge.ctl.main import cli
 from hpcbridge.service.founding import Foundation, found
 from hpcbridge.service.ledger_service import LedgerService
+from tests.ports import free_ports
 
 ORIGIN = "test.example"
 
@@ -46,14 +46,8 @@ class Network:
         self.ok(name, "enrol", "--installation", "one", stdin=token)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start_network(directory: Path, *, parameters: tuple[tuple[str, int], ...] = ()) -> Network:
-    ledger, enrolment = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    ledger, enrolment = (f"127.0.0.1:{port}" for port in free_ports(2))
     store = directory / "ledger"
     token = found(
         store,

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from hpcbridge.service.ledger_service import LedgerService
 from hpcbridge.submitter.submit import Submitted, submit
 from hpcbridge.wire.client import Endpoint, LedgerClient
 from hpcbridge.wire.enrolment import enrol
+from tests.ports import free_ports
 
 ORIGIN = "ledger.test"
 ADMIN = "admin"
@@ -151,18 +151,6 @@ class LedgerSimulator:
 def registration(cluster: str) -> Registration:
     """A small cluster's registration."""
     return Registration(cluster=cluster, login_address=f"login.{cluster}.test")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that were free just now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def now() -> int:

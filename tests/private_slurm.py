@@ -14,7 +14,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.ports import free_ports
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "sacct", "sacctmgr")
@@ -342,22 +343,6 @@ def check_machine(*, accounting: bool = False, root: Path | None = None) -> None
     missing = [program for program in wanted if shutil.which(program, path=path) is None]
     if missing:
         raise SlurmMissing(f"not installed: {', '.join(missing)}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at the moment, outside the range the kernel gives away by itself."""
-    found: list[int] = []
-    start = 20_000 + os.getpid() % 8_000
-    for port in range(start, start + 4_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError("no free ports")
 
 
 def write_munge_key(path: Path) -> None:

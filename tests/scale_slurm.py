@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.private_slurm import check_machine, end_process, free_ports, kill_tree_of, munged_argv, wait_until, write_munge_key
+from tests.ports import free_ports
+from tests.private_slurm import check_machine, end_process, kill_tree_of, munged_argv, wait_until, write_munge_key
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -15,7 +15,7 @@ import pytest
 
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.wire.enrolment import enrol
-from tests.ledger_simulator import free_ports
+from tests.ports import free_ports
 
 PROGRAM = [sys.executable, "-c", "from hpcbridge.service.main import main; main()"]
 
