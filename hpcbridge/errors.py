@@ -8,6 +8,7 @@ Each error carries its facts as attributes, ``str()`` for the log, ``hint`` for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -108,6 +109,14 @@ class LedgerUnavailable(HpcbridgeError):
 
     transient = True
     exit_status = 69
+
+
+class QuotaExceeded(LedgerUnavailable):
+    """One identity takes more of the service than its share; in `wait_seconds` (0: not known) there is room again."""
+
+    def __init__(self, message: str, *, hint: str = "", wait_seconds: float = 0.0) -> None:
+        super().__init__(message, hint=hint or (f"come again in {math.ceil(wait_seconds)} s" if wait_seconds else ""))
+        self.wait_seconds = wait_seconds
 
 
 class ReceiptPending(LedgerUnavailable):

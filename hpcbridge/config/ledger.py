@@ -24,6 +24,7 @@ class ListenSection:
     public_address: Annotated[str, "HOST:PORT told to new members instead of address, where they reach it under another name"] = ""
     public_enrolment: Annotated[str, "HOST:PORT told to new members instead of enrolment"] = ""
     server_names: Annotated[tuple[str, ...], "names in the ledger's certificate; members reach it under one of them"] = ("localhost",)
+    reflection: Annotated[bool, "whether members may ask which methods there are, as grpcurl does"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,16 @@ class EngineSection:
 class LimitsSection:
     """Quotas of one identity and of the whole service."""
 
+    connections_per_identity: Annotated[int, "most connections over which one identity may have calls open"] = 64
     streams_per_identity: Annotated[int, "most streams that one identity may have open"] = 16
+    messages_per_second: Annotated[int, "most calls and messages a second from one identity; what is more waits"] = 1_000
     envelopes_per_second: Annotated[int, "most envelopes a second from one identity"] = 100_000
+    bytes_per_second: Annotated[int, "most bytes a second to and from one identity; what is more waits"] = 32 << 20
+    stored_bytes_per_day: Annotated[int, "most bytes that a member, all its installations together, may add to the log in a day"] = 1 << 30
     window: Annotated[int, "most envelopes of one stream that wait for their receipt"] = 256
-    streams: Annotated[int, "most streams of all together"] = 4096
+    streams: Annotated[int, "most streams of all together"] = 16_384
+    connections: Annotated[int, "most connections of all together; keep it well below the unit's LimitNOFILE"] = 32_768
+    connection_idle_seconds: Annotated[int, "a connection without a call is closed after so long"] = 300
     read_idle_seconds: Annotated[int, "a stream that says nothing for so long is closed"] = 90
     connection_age_seconds: Annotated[int, "a connection older than this is asked to come anew"] = 900
     tick_seconds: Annotated[int, "seconds between two entries that only tell the time"] = 60

@@ -124,7 +124,8 @@ class Applier:
         else:
             self._store_position(position)
         judged = tuple(map(Judged, proposals or (), verdicts))
-        self._around.sign(StoredGroup(self._tree.size, self._tree.root(), self.last_at, judged))
+        audiences = frozenset(event.audience for each in applied for event in each.events)
+        self._around.sign(StoredGroup(self._tree.size, self._tree.root(), self.last_at, judged, audiences))
 
     def _fold(self, batch: Batch, at: Instant, proposals: Sequence[Proposal] | None) -> tuple[list[Applied], list[Verdict]]:
         state = WorkingState(ReadState(self._store))

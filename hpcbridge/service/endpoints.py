@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.service.connections import Connection, Connections
 from hpcbridge.service.marketquestions import MARKET_QUESTIONS
 from hpcbridge.service.queries import QUESTIONS, QUICK, Library, Question, Scope, entries_chunk
+from hpcbridge.service.quotas import Quotas
 from hpcbridge.service.relayquestions import RELAY_QUESTIONS
 from hpcbridge.service.streams import Askers, Streams, until_cut
 from hpcbridge.service.submissions import Desks, submit
@@ -49,6 +51,7 @@ class House:
     connections: Connections
     streams: Streams
     askers: Askers
+    quotas: Quotas
     desks: Desks
     feed: Feed
     library: Library
@@ -56,15 +59,20 @@ class House:
     readers: Executor
     fail: Callable[[HpcbridgeError], None]
 
-    @contextlib.contextmanager
-    def welcome(self, context: Any) -> Iterator[tuple[Connection, asyncio.Semaphore]]:
-        """Counts a call of a member that may be here; raises why it may not, or that it has too many open."""
+    @contextlib.asynccontextmanager
+    async def welcome(self, context: Any) -> AsyncIterator[tuple[Connection, asyncio.Semaphore]]:
+        """Counts a call of a member that may be here; raises why it may not, or that it has too many open, or makes too many."""
         connection = self.connections.of(context)
         objection = self.connections.judge(connection)
         if objection is not None:
             raise objection
-        with self.askers.asking(connection.submitter) as turn:
+        with self.connected(connection, context), self.askers.asking(connection.submitter) as turn:
+            await self.quotas.message(connection.submitter)
             yield connection, turn
+
+    def connected(self, connection: Connection, context: Any) -> AbstractContextManager[None]:
+        """Counts the connection of a call while the call is open."""
+        return self.quotas.connected(connection.submitter, context.peer())
 
 
 def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
@@ -131,32 +139,33 @@ def _unary(name: str, question: Question, house: House) -> grpc.RpcMethodHandler
     request_class: type[Message] = GetMessageClass(descriptor.input_type)
 
     async def serve(_requests: Any, context: Any) -> Any:
-        with house.welcome(context) as (connection, turn):
+        async with house.welcome(context) as (connection, turn):
             request = await read_request(context)
             if name in QUICK:
-                return _answered(name, question, request, _scope(house, connection))
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout(DEADLINE_SECONDS), turn:
-                return await loop.run_in_executor(house.readers, lambda: _answered(name, question, request, _scope(house, connection)))
+                answer = _answered(name, question, request, _scope(house, connection))
+            else:
+                loop = asyncio.get_running_loop()
+                async with asyncio.timeout(DEADLINE_SECONDS), turn:
+                    answer = await loop.run_in_executor(
+                        house.readers, lambda: _answered(name, question, request, _scope(house, connection))
+                    )
+            house.quotas.owe(connection.submitter, len(answer))
+            return answer
 
     return grpc.stream_unary_rpc_method_handler(
         guarded(serve, house.fail),
         request_deserializer=request_class.FromString,
-        response_serializer=_serialize,
     )
 
 
-def _answered(name: str, question: Question, request: Any, scope: Scope) -> Any:
-    """The answer to a question; a refusal of it is counted, under the name that Table 1 has for it."""
+def _answered(name: str, question: Question, request: Any, scope: Scope) -> bytes:
+    """The encoded answer to a question; a refusal of it is counted, under the name that Table 1 has for it."""
     try:
-        return question(request, scope)
+        answer: bytes = question(request, scope).SerializeToString()
     except Refused as refusal:
         scope.library.refusals.count(name, (refusal.code,), (refusal.reason,))
         raise
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+    return answer
 
 
 def _scope(house: House, connection: Connection) -> Scope:
@@ -166,27 +175,29 @@ def _scope(house: House, connection: Connection) -> Scope:
 
 def _submit(house: House) -> Serve:
     async def serve(_requests: Any, context: Any) -> None:
-        with house.welcome(context) as (connection, _):
+        async with house.welcome(context) as (connection, _):
             pass
-        await submit(context, connection, house.streams, house.desks)
+        with house.connected(connection, context):
+            await submit(context, connection, house.streams, house.desks)
 
     return serve
 
 
 def _subscribe(house: House) -> Serve:
     async def serve(_requests: Any, context: Any) -> None:
-        with house.welcome(context) as (connection, _):
+        async with house.welcome(context) as (connection, _):
             request = await read_request(context)
-        await subscribe(request, context, connection, streams=house.streams, feed=house.feed)
+        with house.connected(connection, context):
+            await subscribe(request, context, connection, streams=house.streams, feed=house.feed)
 
     return serve
 
 
 def _read_entries(house: House) -> Serve:
     async def serve(_requests: Any, context: Any) -> None:
-        with house.welcome(context) as (connection, _):
+        async with house.welcome(context) as (connection, _):
             request = await read_request(context)
-        with house.streams.opened(connection, reads=False) as stream:
+        with house.connected(connection, context), house.streams.opened(connection, reads=False) as stream:
             await until_cut(stream, _send_entries(request, context, connection, house))
 
     return serve
@@ -199,6 +210,7 @@ async def _send_entries(request: ledger_pb2.ReadEntriesRequest, context: Any, co
     while start < stop:
         chunk = await loop.run_in_executor(house.readers, _chunk, house, connection, start, stop)
         await context.write(chunk)
+        await house.quotas.sent(connection.submitter, chunk.ByteSize())
         start += len(chunk.leaves)
 
 

@@ -28,8 +28,8 @@ from hpcbridge.model.quantities import Instant, check_name, format_instant
 from hpcbridge.model.transactions import Enrolment, Renewal
 from hpcbridge.service.endpoints import guarded, read_request
 from hpcbridge.service.node import Node
+from hpcbridge.service.quotas import Allowance
 from hpcbridge.service.readers import ReadState
-from hpcbridge.service.streams import Allowance
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 ENROLMENT_SERVICE = ledger_pb2.DESCRIPTOR.services_by_name["Enrolments"].full_name

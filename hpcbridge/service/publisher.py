@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is signed becomes visible: receipts for those who wait, news for subscribers, the checkpoint for everybody.
 
-Receipts are made on the signer's thread; the event loop gets one call per signature.
+Receipts are made on the signer's thread; the event loop gets one call per signature. Only those are woken for whom there is an event: with
+thousands who listen, waking all of them for each entry would leave no time for anything else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Publisher:
         self._loop = loop
         self._tree = tree
         self._leaf = leaf
-        self._news = asyncio.Event()
+        self._news: dict[str | None, asyncio.Event] = {}
         self.published = published
 
     @property
@@ -33,14 +34,14 @@ class Publisher:
         """Number of entries that are signed and thereby visible."""
         return self.published.checkpoint.size
 
-    def news(self) -> asyncio.Event:
-        """Set when something is published after this call."""
-        return self._news
+    def news(self, audience: str | None) -> asyncio.Event:
+        """Set when an event for this audience (None: any event) is published after this call."""
+        return self._news.setdefault(audience, asyncio.Event())
 
-    def publish(self, published: Published, judged: Sequence[Judged]) -> None:
-        """A new checkpoint, and the answers that were waiting for it."""
+    def publish(self, published: Published, judged: Sequence[Judged], audiences: frozenset[str]) -> None:
+        """A new checkpoint, the answers that were waiting for it, and whom the new events are for."""
         rendered = _render(judged, lambda verdict: self.receipt(verdict, published))
-        self._loop.call_soon_threadsafe(self._announce, published, rendered)
+        self._loop.call_soon_threadsafe(self._announce, published, rendered, audiences)
 
     def give_back(self, judged: Sequence[Judged]) -> None:
         """Answers that need no signature: nothing was stored for them."""
@@ -56,10 +57,12 @@ class Publisher:
         proof = self._tree.inclusion_proof(placed.index, checkpoint.size)
         return Receipted(Receipt(leaf=leaf, index=placed.index, proof=proof, checkpoint=checkpoint), placed.reasons)
 
-    def _announce(self, published: Published, rendered: list[tuple[Desk, Any]]) -> None:
+    def _announce(self, published: Published, rendered: list[tuple[Desk, Any]], audiences: frozenset[str]) -> None:
         self.published = published
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        for audience in (*audiences, None) if audiences else ():
+            news = self._news.pop(audience, None)
+            if news is not None:
+                news.set()
         _hand_over(rendered)
 
 

@@ -3,7 +3,8 @@
 """What the service refused since it started, counted by what was refused, by code, and by the rule of Table 1 where one was the reason.
 
 `CANCELLATION:NOT_FOUND:own_rental` is an item of an entry, `ListAllUsers:NOT_PERMITTED:TABLE_1` a question, and `ENVELOPE:REVOKED` an
-envelope that became no entry, because of its signature, its key or its number.
+envelope that became no entry, because of its signature, its key or its number. `QUOTA:BYTES:PROVIDER` counts how often providers were held
+back or sent away because they took more than their share.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hpcbridge.contract.access import TABLE_1
 from hpcbridge.model.entries import EntryOutcome, Rejected, Retry
 
 ENVELOPE = "ENVELOPE"
+QUOTA = "QUOTA"
 TABLE = "TABLE_1"
 _RULE = re.compile(r"\(rule: ([A-Za-z0-9_ ]{1,40})\)\Z")
 _NAMES = {rule.__name__: rule.__name__ for row in TABLE_1.values() for rule in row.rules.values()} | {"Table 1": TABLE}
@@ -39,6 +41,11 @@ class Refusals:
     def count_envelope(self, refusal: Retry | Rejected) -> None:
         """Counts an envelope that became no entry."""
         self.count(ENVELOPE, (refusal.code,))
+
+    def count_quota(self, quota: str, role: str) -> None:
+        """Counts that somebody of this role took more of something than there is for one identity."""
+        with self._lock:
+            self._counts[f"{QUOTA}:{quota}:{role}"] += 1
 
     def counted(self) -> tuple[tuple[str, int], ...]:
         """Every count by name."""

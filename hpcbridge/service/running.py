@@ -17,6 +17,7 @@ from hpcbridge.contract.ticks import next_deadline
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
 from hpcbridge.ledger.checks import verify_range
 from hpcbridge.ledger.engines import ENGINES
+from hpcbridge.model.identities import Submitter
 from hpcbridge.model.quantities import Instant
 from hpcbridge.service.admission import Admission, VerifiedSignatures
 from hpcbridge.service.applier import Applier, Surroundings
@@ -31,6 +32,7 @@ from hpcbridge.service.proposals import Judged
 from hpcbridge.service.proposer import Proposer
 from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.queries import Library
+from hpcbridge.service.quotas import Quota, Quotas
 from hpcbridge.service.readers import Readers, ReadState
 from hpcbridge.service.refusals import Refusals
 from hpcbridge.service.relay import Relay
@@ -76,6 +78,7 @@ class Running:
         published = self._signer.sign(ledger.tree.size, root=ledger.tree.root(), at=ledger.last_at)
         self._publisher = Publisher(self._loop, ledger.tree, leaf=lambda index: self._readers.reader().leaf(index), published=published)
         signatures, refusals = VerifiedSignatures(), Refusals()
+        self._quotas = Quotas(limits, clock=self._loop.time, count=lambda submitter, quota: self._count_quota(refusals, submitter, quota))
         self._standings = Standings(lambda key: self._readers.reader().state(key))
         self._connections = Connections(origin, self._standings, now=clock.now)
         self._streams = Streams(
@@ -84,6 +87,7 @@ class Running:
             total=limits.streams,
             idle_seconds=limits.read_idle_seconds,
             age_seconds=limits.connection_age_seconds,
+            count=self._quotas.count,
         )
         self._proposer = Proposer(
             self._engine,
@@ -118,17 +122,18 @@ class Running:
         self._house = House(
             connections=self._connections,
             streams=self._streams,
-            askers=Askers(),
+            askers=Askers(count=self._quotas.count),
+            quotas=self._quotas,
             desks=Desks(
                 admission=Admission(origin, self._standings, signatures, now=clock.now, refusals=refusals),
                 proposer=self._proposer,
                 checkers=self._checkers,
                 hello=self._hello,
                 judge=self._connections.judge,
+                quotas=self._quotas,
                 window=limits.window,
-                envelopes_per_second=limits.envelopes_per_second,
             ),
-            feed=Feed(self._publisher, self._readers.reader, self._reader_pool, self._connections.caller),
+            feed=Feed(self._publisher, self._readers.reader, self._reader_pool, self._connections.caller, self._quotas),
             library=Library(
                 origin=origin,
                 engine=config.engine.name,
@@ -159,11 +164,13 @@ class Running:
             [ledger_handlers(self._house)],
             services=[LEDGER_SERVICE],
             limits=ServerLimits(
+                connections=self._config.limits.connections,
                 calls=self._config.limits.streams + MAX_UNARY_CALLS,
                 calls_per_connection=64,
+                idle_seconds=self._config.limits.connection_idle_seconds,
                 age_seconds=self._config.limits.connection_age_seconds,
                 age_grace_seconds=30,
-                shows_reflection=True,
+                shows_reflection=listen.reflection,
             ),
             welcome=self._house.welcome,
         )
@@ -188,8 +195,10 @@ class Running:
             [enrolment_handlers(office, self._fail)],
             services=[ENROLMENT_SERVICE],
             limits=ServerLimits(
+                connections=MAX_STRANGERS_CALLS,
                 calls=MAX_STRANGERS_CALLS,
                 calls_per_connection=16,
+                idle_seconds=60,
                 age_seconds=60,
                 age_grace_seconds=30,
                 shows_reflection=False,
@@ -273,8 +282,8 @@ class Running:
             if failure is not None:
                 self._fail(failure)
 
-    def _publish(self, published: Published, judged: Sequence[Judged]) -> None:
-        self._publisher.publish(published, judged)
+    def _publish(self, published: Published, judged: Sequence[Judged], audiences: frozenset[str]) -> None:
+        self._publisher.publish(published, judged, audiences)
 
     def _written(self, keys: Iterable[str]) -> None:
         if self._standings.forget(keys):
@@ -286,6 +295,10 @@ class Running:
         except ForkSeen as error:
             self._fail(error)
             raise
+
+    def _count_quota(self, refusals: Refusals, submitter: Submitter, quota: Quota) -> None:
+        standing = self._standings.of(str(submitter))
+        refusals.count_quota(quota, "NOBODY" if standing is None else standing.role)
 
     def _deadline(self) -> Instant | None:
         """When something in the state falls due next."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from hpcbridge.wire.credentials import MAX_MESSAGE_BYTES
 HANDSHAKE_MS = 5_000
 MAX_METADATA_BYTES = 8_192
 REFLECTION_SECONDS = 30.0
-Welcome = Callable[[Any], AbstractContextManager[Any]]
+Welcome = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Counts a call for whoever made it, or raises why it may not be here."""
 
 
@@ -39,8 +39,10 @@ Handlers = Sequence["grpc.GenericRpcHandler[Any, Any]"]
 class ServerLimits:
     """What differs between a port for members and one that anybody may talk to."""
 
+    connections: int
     calls: int
     calls_per_connection: int
+    idle_seconds: int
     age_seconds: int
     age_grace_seconds: int
     shows_reflection: bool
@@ -92,7 +94,7 @@ async def tell_health(bound: BoundServer, services: Sequence[str], *, serving: b
 
 def _health_handlers(told: HealthServicer, welcome: Welcome) -> grpc.GenericRpcHandler[Any, Any]:
     async def serve(_requests: Any, context: Any) -> Any:
-        with welcome(context):
+        async with welcome(context):
             return await told.Check(await read_request(context), context)
 
     check = grpc.stream_unary_rpc_method_handler(
@@ -111,7 +113,7 @@ def _reflection_handlers(services: Sequence[str], welcome: Welcome) -> grpc.Gene
             yield request
 
     async def serve(_requests: Any, context: Any) -> None:
-        with welcome(context):
+        async with welcome(context):
             async with asyncio.timeout(REFLECTION_SECONDS):
                 async for reply in servicer.ServerReflectionInfo(messages(context), context):
                     await context.write(reply)
@@ -137,6 +139,8 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", limits.calls_per_connection),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.max_connection_idle_ms", limits.idle_seconds * 1000),
         ("grpc.max_connection_age_ms", limits.age_seconds * 1000),
         ("grpc.max_connection_age_grace_ms", limits.age_grace_seconds * 1000),
         ("grpc.keepalive_time_ms", 30_000),

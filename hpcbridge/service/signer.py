@@ -36,12 +36,13 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """A group that is durable: the tree after it, its time, and the verdicts that may be told once it is signed."""
+    """A group that is durable: the tree after it, its time, the verdicts that may be told once it is signed, whom its events are for."""
 
     size: int
     root: bytes
     at: Instant
     judged: tuple[Judged, ...]
+    audiences: frozenset[str] = frozenset()
 
 
 class Signer:
@@ -54,7 +55,7 @@ class Signer:
         *,
         origin: str,
         key: Ed25519PrivateKey,
-        publish: Callable[[Published, tuple[Judged, ...]], None],
+        publish: Callable[[Published, tuple[Judged, ...], frozenset[str]], None],
     ) -> None:
         self._prefix = prefix
         self._high_water = high_water
@@ -102,7 +103,8 @@ class Signer:
             published = self._published
             if published is None or published.checkpoint.size != last.size:
                 published = self.sign(last.size, root=last.root, at=last.at)
-            self._publish(published, tuple(judged for group in groups for judged in group.judged))
+            audiences = frozenset().union(*(group.audiences for group in groups))
+            self._publish(published, tuple(judged for group in groups for judged in group.judged), audiences)
 
     def _next(self) -> list[StoredGroup]:
         """All groups that wait, in order; empty at the end."""

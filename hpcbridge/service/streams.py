@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from hpcbridge.errors import HpcbridgeError, LedgerUnavailable
+from hpcbridge.errors import HpcbridgeError, LedgerUnavailable, QuotaExceeded
 from hpcbridge.model.identities import Submitter
 from hpcbridge.service.connections import Connection
+from hpcbridge.service.quotas import CountQuota, Quota
 
 CHECK_SECONDS = 1.0
 
@@ -48,6 +49,7 @@ class Streams:
         total: int,
         idle_seconds: float,
         age_seconds: float,
+        count: CountQuota = lambda _submitter, _quota: None,
     ) -> None:
         self._judge = judge
         self._per_identity = per_identity
@@ -56,36 +58,35 @@ class Streams:
         self._age_seconds = age_seconds
         self._open: set[Stream] = set()
         self._of: Counter[Submitter] = Counter()
-        self._rates: dict[Submitter, Allowance] = {}
+        self._kinds: Counter[bool] = Counter()
+        self._count = count
 
     def count(self, *, reading: bool) -> int:
-        """Number of open streams that send to us (or, if not `reading`, that only listen)."""
-        return sum(1 for stream in self._open if stream.reads is reading)
+        """Number of open streams that send to us (or, if not `reading`, that only listen). From any thread."""
+        return self._kinds[reading]
 
     @contextlib.contextmanager
     def opened(self, connection: Connection, *, reads: bool) -> Iterator[Stream]:
-        """Counts a stream while it is open; LedgerUnavailable if this identity or the service has too many."""
+        """Counts a stream while it is open; QuotaExceeded if this identity or the service has too many."""
         submitter = connection.submitter
         if self._of[submitter] >= self._per_identity:
-            raise LedgerUnavailable(f"{submitter} has {self._per_identity} streams open", hint="close one, or wait")
+            self._count(submitter, Quota.STREAMS)
+            raise QuotaExceeded(f"{submitter} has {self._per_identity} streams open", hint="close one, or wait")
         if len(self._open) >= self._total:
-            raise LedgerUnavailable("the service has as many streams open as it is allowed", hint="try again later")
+            self._count(submitter, Quota.STREAMS)
+            raise QuotaExceeded("the service has as many streams open as it is allowed", hint="try again later")
         stream = Stream(connection, now=asyncio.get_running_loop().time(), reads=reads)
         self._open.add(stream)
         self._of[submitter] += 1
+        self._kinds[reads] += 1
         try:
             yield stream
         finally:
             self._open.discard(stream)
+            self._kinds[reads] -= 1
             self._of[submitter] -= 1
             if not self._of[submitter]:
                 del self._of[submitter]
-
-    def allowance(self, submitter: Submitter, per_second: int) -> Allowance:
-        """The envelope allowance of an identity, shared by all its streams."""
-        if len(self._rates) > 2 * self._total:
-            self._rates = {known: rate for known, rate in self._rates.items() if known in self._of}
-        return self._rates.setdefault(submitter, Allowance(per_second))
 
     def judge_all(self) -> None:
         """Cuts every stream whose identity is revoked or expired."""
@@ -137,17 +138,19 @@ async def until_cut(stream: Stream, *works: Awaitable[None]) -> None:
 class Askers:
     """Open questions of each identity: only so many at once, and of those that read much only a few at a time. Of the event loop."""
 
-    def __init__(self, *, at_once: int = 64, reading: int = 2) -> None:
+    def __init__(self, *, at_once: int = 64, reading: int = 2, count: CountQuota = lambda _submitter, _quota: None) -> None:
         self._at_once = at_once
+        self._count = count
         self._reading = reading
         self._open: Counter[Submitter] = Counter()
         self._turns: dict[Submitter, asyncio.Semaphore] = {}
 
     @contextlib.contextmanager
     def asking(self, submitter: Submitter) -> Iterator[asyncio.Semaphore]:
-        """Counts a question while it is open, and gives what to hold while reading much; LedgerUnavailable for one too many."""
+        """Counts a question while it is open, and gives what to hold while reading much; QuotaExceeded for one too many."""
         if self._open[submitter] >= self._at_once:
-            raise LedgerUnavailable(f"{submitter} has {self._at_once} questions open", hint="wait for their answers")
+            self._count(submitter, Quota.QUESTIONS)
+            raise QuotaExceeded(f"{submitter} has {self._at_once} questions open", hint="wait for their answers")
         self._open[submitter] += 1
         turn = self._turns.setdefault(submitter, asyncio.Semaphore(self._reading))
         try:
@@ -156,23 +159,3 @@ class Askers:
             self._open[submitter] -= 1
             if not self._open[submitter]:
                 del self._open[submitter], self._turns[submitter]
-
-
-class Allowance:
-    """Tokens that fill up again: at most `per_second` at once and per second."""
-
-    def __init__(self, per_second: float, *, at_once: float | None = None) -> None:
-        self._per_second = per_second
-        self._at_once = per_second if at_once is None else at_once
-        self._left = self._at_once
-        self._filled: float | None = None
-
-    def take(self, count: int, now: float, *, keep: int = 0) -> bool:
-        """True if `count` more are allowed at `now` (seconds of any clock that does not jump) with `keep` left; they are used up then."""
-        if self._filled is not None:
-            self._left = min(self._at_once, self._left + (now - self._filled) * self._per_second)
-        self._filled = now
-        if count + keep > self._left:
-            return False
-        self._left -= count
-        return True

@@ -23,7 +23,8 @@ from hpcbridge.service.admission import Admission, Checked, payload_hash
 from hpcbridge.service.connections import Connection
 from hpcbridge.service.proposals import Answer, Proposal, Receipted
 from hpcbridge.service.proposer import Proposer
-from hpcbridge.service.streams import Allowance, Stream, Streams, until_cut
+from hpcbridge.service.quotas import Quotas
+from hpcbridge.service.streams import Stream, Streams, until_cut
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
 CHUNK = 64
@@ -48,25 +49,24 @@ class Desks:
     checkers: Executor
     hello: Callable[[ledger_pb2.Hello], ledger_pb2.HelloReply]
     judge: Callable[[Connection], HpcbridgeError | None]
+    quotas: Quotas
     window: int
-    envelopes_per_second: int
 
 
 async def submit(context: Any, connection: Connection, streams: Streams, desks: Desks) -> None:
     """Serves one stream until the member ends it, or its identity, its age or the service ends it; raises why it was cut."""
     with streams.opened(connection, reads=True) as stream:
-        session = _Session(context, stream, desks, streams.allowance(connection.submitter, desks.envelopes_per_second))
+        session = _Session(context, stream, desks)
         await until_cut(stream, session.read(), session.propose(), session.write())
 
 
 class _Session:
     """One open Submit stream, and the desk its answers come to."""
 
-    def __init__(self, context: Any, stream: Stream, desks: Desks, allowance: Allowance) -> None:
+    def __init__(self, context: Any, stream: Stream, desks: Desks) -> None:
         self._context = context
         self._stream = stream
         self._desks = desks
-        self._allowance = allowance
         self._loop = asyncio.get_running_loop()
         self._unchecked: asyncio.Queue[asyncio.Future[list[Checked]] | None] = asyncio.Queue(MAX_UNCHECKED_CHUNKS)
         self._out: deque[tuple[bytes, int]] = deque()  # reply, and how many envelopes it answers
@@ -86,6 +86,7 @@ class _Session:
                     raise objection
                 if self._out_bytes > END_UNREAD_BYTES:
                     raise LedgerUnavailable("more and more is sent, and no answer is read", hint="read the answers")
+                await self._desks.quotas.message(self._stream.connection.submitter)
                 await self._take(request)
         finally:
             self._ended = True
@@ -94,7 +95,8 @@ class _Session:
 
     async def propose(self) -> None:
         """Hands on what was checked, in order of arrival."""
-        owner = self._stream.connection.submitter.member
+        submitter = self._stream.connection.submitter
+        owner = submitter.member
         while (chunk := await self._unchecked.get()) is not None:
             checked = await chunk
             refused = [(each.payload_hash, each.refusal) for each in checked if each.refusal is not None]
@@ -103,6 +105,8 @@ class _Session:
             admitted = [Proposal(each.envelope, each.payload_hash, self, owner, each.opened) for each in checked if each.refusal is None]
             if admitted and not self._desks.proposer.has_room(owner):
                 self._give_back(admitted, RetryCode.BEHIND, "more is waiting to be stored than the ledger can hold, or one member's share")
+            elif admitted and (what := self._desks.quotas.store(submitter, sum(len(each.envelope) for each in admitted))):
+                self._give_back(admitted, RetryCode.QUOTA, what)
             elif admitted and not self._desks.proposer.put(admitted):
                 self._give_back(admitted, RetryCode.STOPPING, "the ledger is going down")
 
@@ -153,7 +157,8 @@ class _Session:
         count = len(envelopes)
         if not 0 < count <= WINDOWS_TOLERATED * self._desks.window:
             raise Refused(EntryOutcome.MALFORMED, f"a message of {count} envelopes; the window is {self._desks.window}")
-        what = self._over_quota(count)
+        submitter, size = self._stream.connection.submitter, sum(map(len, envelopes))
+        what = self._unread(count) or await self._desks.quotas.envelopes(submitter, count, size)
         self._in_flight += count
         if what:
             self.hand_over(self.render([(payload_hash(each), Retry(RetryCode.QUOTA, what)) for each in envelopes]))
@@ -162,13 +167,11 @@ class _Session:
             chunk = envelopes[start : start + CHUNK]
             await self._unchecked.put(self._loop.run_in_executor(self._desks.checkers, self._desks.admission.check_all, chunk))
 
-    def _over_quota(self, count: int) -> str:
-        """Why `count` more are too many for this stream or its identity; empty if they are not."""
+    def _unread(self, count: int) -> str:
+        """Why `count` more are too many for this stream; empty if they are not."""
         if self._in_flight + count > WINDOWS_TOLERATED * self._desks.window:
             return f"more than {self._desks.window} envelopes without an answer that was read"
-        if self._out_bytes > MAX_UNREAD_BYTES:
-            return "answers are waiting to be read"
-        return "" if self._allowance.take(count, self._loop.time()) else "more envelopes a second than allowed"
+        return "answers are waiting to be read" if self._out_bytes > MAX_UNREAD_BYTES else ""
 
     def _give_back(self, proposals: Sequence[Proposal], code: RetryCode, reason: str) -> None:
         self.hand_over(self.render([(each.payload_hash, Retry(code, reason)) for each in proposals]))

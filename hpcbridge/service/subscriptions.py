@@ -3,7 +3,8 @@
 """The Subscribe stream: events the caller may see, read from the store from the caller's own cursor.
 
 Nothing is kept for a subscriber but its place, so a slow one costs no memory. Only events of signed entries are shown, and what the
-caller may see is asked anew for every page.
+caller may see is asked anew for every page. It is woken by events for it alone; whose rights grow meanwhile notices with the next
+checkpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hpcbridge.model.identities import Caller
 from hpcbridge.service.answers import event_message
 from hpcbridge.service.connections import Connection
 from hpcbridge.service.publisher import Publisher
+from hpcbridge.service.quotas import Quotas
 from hpcbridge.service.streams import Streams, until_cut
 from hpcbridge.wire.generated import entries_pb2, ledger_pb2
 
@@ -41,13 +43,15 @@ class Feed:
     reader: Callable[[], StoreReader]
     readers: Executor
     caller: Callable[[Connection], Caller]
+    quotas: Quotas
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Events to send, the place after them, and whether more may be there."""
+    """Events to send and their bytes, the place after them, and whether more may be there."""
 
     replies: tuple[ledger_pb2.SubscribeReply, ...]
+    bytes_: int
     cursor: Cursor
     is_full: bool
 
@@ -64,11 +68,13 @@ async def _serve(request: ledger_pb2.SubscribeRequest, context: Any, connection:
     types = frozenset(request.types)
     checkpoint_due = 0.0
     while True:
-        news, size = feed.publisher.news(), feed.publisher.size
+        news, size = feed.publisher.news(audience_of(feed.caller(connection))), feed.publisher.size
         page = await loop.run_in_executor(feed.readers, _read, feed, connection, cursor, size, types)
         cursor = page.cursor
         for reply in page.replies:
             await context.write(reply)
+        if page.bytes_:
+            await feed.quotas.sent(connection.submitter, page.bytes_)
         if page.is_full:
             continue
         if page.replies or loop.time() >= checkpoint_due:
@@ -110,4 +116,5 @@ def _read(feed: Feed, connection: Connection, cursor: Cursor, size: int, types: 
         if place.index not in moments:
             moments[place.index] = entries_pb2.Entry.FromString(reader.leaf(place.index) or b"").at
         replies.append(ledger_pb2.SubscribeReply(event=event_message(place, event, moments[place.index])))
-    return _Page(tuple(replies), visible[-1][0] if visible else cursor, len(visible) == PAGE)
+    bytes_ = sum(reply.ByteSize() for reply in replies)
+    return _Page(tuple(replies), bytes_, visible[-1][0] if visible else cursor, len(visible) == PAGE)

@@ -9,6 +9,7 @@ no proof for the member, whose own integrity checks speak for themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -23,6 +24,7 @@ from hpcbridge.errors import (
     IdentityError,
     IntegrityError,
     LedgerUnavailable,
+    QuotaExceeded,
     Refused,
     SignatureInvalid,
 )
@@ -30,6 +32,8 @@ from hpcbridge.model.entries import EntryOutcome, RejectionCode
 
 CODE_KEY = "hpcbridge-code"
 HINT_KEY = "hpcbridge-hint-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""How long to wait, as any gRPC client understands it (gRFC A6)."""
 _MAX_TEXT = 1000
 
 _INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
@@ -69,6 +73,7 @@ FAMILIES: Mapping[type[HpcbridgeError], grpc.StatusCode] = {
     SignatureInvalid: _UNAUTHENTICATED,
     IdentityError: _UNAUTHENTICATED,
     BadData: _INVALID_ARGUMENT,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     LedgerUnavailable: grpc.StatusCode.UNAVAILABLE,
     IntegrityError: grpc.StatusCode.DATA_LOSS,
     HpcbridgeError: grpc.StatusCode.INTERNAL,
@@ -117,6 +122,8 @@ def status_of(error: HpcbridgeError) -> Status:
     metadata: list[tuple[str, str | bytes]] = [(CODE_KEY, name)]
     if error.hint:
         metadata.append((HINT_KEY, error.hint[:_MAX_TEXT].encode()))
+    if isinstance(error, QuotaExceeded) and error.wait_seconds:
+        metadata.append((PUSHBACK_KEY, str(math.ceil(error.wait_seconds * 1000))))
     details = error.reason if isinstance(error, Refused) else str(error)
     return Status(code=code, details=details[:_MAX_TEXT], metadata=tuple(metadata))
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hpcbridge.errors import HpcbridgeError
-from hpcbridge.service.streams import Allowance
+from hpcbridge.service.quotas import Allowance
 from hpcbridge.wire.client import SubmitStream
 from hpcbridge.wire.credentials import CHANNEL_OPTIONS, member_credentials
 from hpcbridge.wire.generated import ledger_pb2, ledger_pb2_grpc
