@@ -120,9 +120,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passcode:
-    """The first passcode of a rented account; not in the `repr`. `signer` is the provider's installation, verified."""
+    """A passcode of a rented account; not in the `repr`. `signer` is the provider's installation, verified, and `login_address` what it
+    signed; use the passcode nowhere else.
+    """
 
     rental: Rental
+    login_address: str
     text: str = field(repr=False)
     signer: Submitter
     made_at: Instant
@@ -289,6 +292,7 @@ class Client:
             opened = found.opened
             return Passcode(
                 rental=found_rental,
+                login_address=opened.login_address or found_rental.login_address,
                 text=opened.passcode,
                 signer=opened.signer.submitter,
                 made_at=opened.made_at,

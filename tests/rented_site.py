@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hpcbridge.contract.market import rental_name
 from hpcbridge.errors import IdentityError
-from hpcbridge.identity.passcode import Binding, open_passcode
+from hpcbridge.identity.passcode import Binding, OpenedPasscode, open_passcode
 from hpcbridge.model.clusters import ClusterState, Queue, Rates, Registration, SchedulerInfo
 from hpcbridge.model.market import AccountRenewal, Cancellation, Rental, RentalOrder, Request
 from hpcbridge.model.relay import SealedKind, SealedState
@@ -153,6 +153,11 @@ class Tenant:
         self._say(AccountRenewal(rental=name, sealing_key=self._keys[name].public_key().public_bytes_raw()))
 
     def passcode(self, name: str) -> str | None:
+        """The passcode that waits at the relay; None if none does."""
+        opened = self.opened(name)
+        return None if opened is None else opened.passcode
+
+    def opened(self, name: str) -> OpenedPasscode | None:
         """What waits at the relay, opened; None if nothing does."""
         left = collect_sealed(self._call, name, SealedKind.PASSCODE)
         if left.state is not SealedState.WAITING:
@@ -160,12 +165,11 @@ class Tenant:
         rental = self.rental(name)
         binding = Binding(origin=self._origin, rental=name, cluster=rental.cluster, username=rental.username)
         try:
-            opened = open_passcode(left.box, binding, sealing_key=self._keys[name], provider=self._provider, authority=self._authority)
+            return open_passcode(left.box, binding, sealing_key=self._keys[name], provider=self._provider, authority=self._authority)
         except IdentityError as error:
             if "sealed to another key" not in str(error):
                 raise
             return None  # the one from before, until the next one takes its place
-        return opened.passcode
 
 
 def tenant_of(ledger: LedgerSimulator, user: str, *, provider: str) -> Tenant:

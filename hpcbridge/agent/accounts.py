@@ -3,7 +3,8 @@
 """Makes, renews and closes the accounts of tenants: carries out what tenancies.py decides, one step after the other.
 
 Every step is in the spool before and after, and may be carried out twice: a process that dies in between starts it again. What the listener
-missed is found by asking for the rentals, at the start, every hour and whenever events were held back.
+missed is found by asking for the rentals, at the start, every hour and whenever events were held back. Accounts are closed before
+others are made, and no more are made than the site allows: how many rentals there are is the ledger's word, which nobody here can check.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from hpcbridge.agent.delivery import AWAY, Delivery
@@ -54,6 +56,17 @@ RECONCILE_AGAIN_SECONDS = 30.0
 CONTACT_SECONDS = 30.0
 """How often the relay is asked for addresses, as long as there is a passcode that could be sent."""
 
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How many accounts a site has at once, and makes within any 24 hours; more rentals wait."""
+
+    open_at_most: int
+    a_day_at_most: int
+
+
 class NoAccounts:
     """The actor of a site that makes no accounts."""
 
@@ -75,25 +88,31 @@ class Accounts:
         identity: KeyDirectory,
         *,
         cluster: str,
+        allowance: Allowance,
         stopping: threading.Event,
         clock: Callable[[], Instant],
         monotonic: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         stored: Callable[[], None] = lambda: None,
         published: Callable[[], None] = lambda: None,
+        login_address: Callable[[], str] = lambda: "",
     ) -> None:
-        """`stored` is called when a report may wait to be sent, `published` when other usernames may have to be published."""
+        """`stored` is called when a report may wait to be sent, `published` when other usernames may have to be published; `login_address`
+        tells where tenants log in, which is signed together with their passcode.
+        """
         self._actor = actor
         self._spool = spool
         self._call = call
         self._identity = identity
         self._cluster = cluster
+        self._allowance = allowance
         self._stopping = stopping
         self._clock = clock
         self._monotonic = monotonic
         self._random_bytes = random_bytes
         self._stored = stored
         self._published = published
+        self._login_address = login_address
         self._origin = identity.load_profile().origin
         self._delivery = Delivery(actor, spool, call, identity, cluster=cluster, clock=clock)
         self._beat: Callable[[], None] = lambda: None
@@ -119,11 +138,13 @@ class Accounts:
         """Carries out what is due. While the ledger is away, what needs it waits, and accounts are closed all the same."""
         self._reconcile_if_due()
         for tenancy in self._spool.tenants.active():
-            self._carry_on(tenancy)
+            self._close_ended()
+            self._carry_on(tenancy.rental)
         if self._monotonic() >= self._contacts_after:
             self._contacts_after = self._monotonic() + CONTACT_SECONDS
             for tenancy in self._spool.tenants.active():
                 self._beat()
+                self._close_ended()
                 self._delivery.look(tenancy)
 
     # Comparing with the ledger
@@ -178,18 +199,22 @@ class Accounts:
 
     # Steps
 
-    def _carry_on(self, tenancy: Tenancy) -> None:
+    def _close_ended(self) -> None:
+        """However many accounts are to be made, none waits for them that has to be closed."""
+        for tenancy in self._spool.tenants.to_close():
+            self._carry_on(tenancy.rental)
+
+    def _carry_on(self, name: str) -> None:
         """Step after step, until one has to wait or nothing is left to do."""
-        current: Tenancy | None = tenancy
         for _ in range(len(Step) + 1):
+            current = self._spool.tenants.get(name)
             if current is None or self._stopping.is_set() or not is_due(current, self._clock()):
                 return
             self._beat()
             try:
                 self._do(current, next_step(current))
             except AWAY as error:
-                self._later(current.rental, f"the ledger: {error}")
-            current = self._spool.tenants.get(tenancy.rental)
+                self._later(name, f"the ledger: {error}")
 
     def _do(self, tenancy: Tenancy, step: Step | None) -> None:
         match step:
@@ -204,6 +229,10 @@ class Accounts:
 
     def _set_passcode(self, name: str, step: Step) -> None:
         """Makes or renews an account, if the ledger still says so: what was heard may be old."""
+        known = self._spool.tenants.get(name)
+        if known is not None and step is Step.CREATE and known.begun_at is None and (reason := self._full()):
+            self._later(name, reason)
+            return
         rental = self._ask(name)
         if rental is None:
             self._later(name, "the ledger knows no such rental")
@@ -221,7 +250,7 @@ class Accounts:
         sealed = self._seal(tenancy, passcode) if key else b""
         fresh = tenancy.account is Account.NONE
         if step is Step.CREATE:
-            tenancy = self._spool.tenants.change(name, begun) or tenancy
+            tenancy = self._spool.tenants.change(name, partial(begun, at=self._clock())) or tenancy
         result = self._act(order_of(tenancy, step, cluster=self._cluster, passcode=passcode))
         at = self._clock()
         if result.outcome is not ActionOutcome.DONE:
@@ -233,6 +262,15 @@ class Accounts:
         self._published()
         self._stored()
 
+    def _full(self) -> str:
+        """Why no other account is made now; empty if one may be."""
+        tenants, most = self._spool.tenants, self._allowance
+        if tenants.accounts_there() >= most.open_at_most:
+            return f"accounts_open_at_most = {most.open_at_most} is reached; it waits until another account is closed"
+        if tenants.accounts_begun(since=self._clock() - _DAY_MS) >= most.a_day_at_most:
+            return f"accounts_a_day_at_most = {most.a_day_at_most} is reached; it waits until a day has passed since some were made"
+        return ""
+
     def _seal(self, tenancy: Tenancy, passcode: str) -> bytes:
         try:
             return seal_passcode(
@@ -242,6 +280,7 @@ class Accounts:
                 key=self._identity.load_key(),
                 certificate=self._identity.load_certificate(),
                 at=self._clock(),
+                login_address=self._login_address(),
             )
         except (ValueError, IdentityError):
             # A key with which nothing can be sealed is as good as none; the account is made all the same.

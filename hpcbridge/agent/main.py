@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from hpcbridge import __version__
-from hpcbridge.agent.accounts import Accounts, NoAccounts
+from hpcbridge.agent.accounts import Accounts, Allowance, NoAccounts
 from hpcbridge.agent.commands import ACTING, Parts, handlers
 from hpcbridge.agent.gateway import Gateway
 from hpcbridge.agent.listener import Listener
@@ -202,12 +202,16 @@ class _Daemon:
             client.call,
             identity,
             cluster=cluster,
+            allowance=Allowance(
+                open_at_most=config.scheduler.accounts_open_at_most, a_day_at_most=config.scheduler.accounts_a_day_at_most
+            ),
             stopping=stopping,
             clock=_now,
             monotonic=time.monotonic,
             random_bytes=secrets.token_bytes,
             stored=self._wake_gateway,
             published=self._memory.take_tenants,
+            login_address=lambda: self._config.cluster.login_address,
         )
         self._listener = Listener(
             client,

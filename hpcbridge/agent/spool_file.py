@@ -26,9 +26,10 @@ SCHEMA_VERSION = 3
 _TENANCY = """
 CREATE TABLE tenancy(rental TEXT PRIMARY KEY, username TEXT NOT NULL, queue TEXT NOT NULL, cores INTEGER NOT NULL, gpus INTEGER NOT NULL,
                      expires_at INTEGER NOT NULL, sealing_key BLOB NOT NULL, problem TEXT NOT NULL, account TEXT NOT NULL,
-                     adopted INTEGER NOT NULL, ended_at INTEGER, sealed_to BLOB NOT NULL, sealed BLOB NOT NULL, sealed_at INTEGER,
-                     relayed_at INTEGER, delivered_at INTEGER, report TEXT, report_text TEXT NOT NULL, reported INTEGER NOT NULL,
-                     attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, reason TEXT NOT NULL, failed_at INTEGER) WITHOUT ROWID;
+                     begun_at INTEGER, adopted INTEGER NOT NULL, ended_at INTEGER, sealed_to BLOB NOT NULL, sealed BLOB NOT NULL,
+                     sealed_at INTEGER, relayed_at INTEGER, delivered_at INTEGER, report TEXT, report_text TEXT NOT NULL,
+                     reported INTEGER NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, reason TEXT NOT NULL,
+                     failed_at INTEGER) WITHOUT ROWID;
 CREATE INDEX tenancy_username ON tenancy(username);
 """
 _SCHEMA = f"""

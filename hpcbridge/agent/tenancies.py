@@ -88,9 +88,10 @@ class Standing(StrEnum):
 class Tenancy:
     """A rental as its provider's agent keeps it. `problem` says why the ledger's word is not followed; empty if it is.
 
-    `sealing_key` is the one the ledger named last, `sealed_to` the one to which the account's present passcode is sealed; `sealed` is that
-    passcode, signed, until nobody needs it any more. `report` is what was said to the ledger last, `reported` whether it has answered.
-    `reason` is what went wrong last, `failed_at` when a script last said that a person has to look.
+    `begun_at` is when a script was first told to make the account. `sealing_key` is the one the ledger named last, `sealed_to` the one to
+    which the account's present passcode is sealed; `sealed` is that passcode, signed, until nobody needs it any more. `report` is what was
+    said to the ledger last, `reported` whether it has answered. `reason` is what went wrong last, `failed_at` when a script last said that
+    a person has to look.
     """
 
     rental: str
@@ -102,6 +103,7 @@ class Tenancy:
     sealing_key: bytes = b""
     problem: str = ""
     account: Account = Account.NONE
+    begun_at: Instant | None = None
     adopted: bool = False
     ended_at: Instant | None = None
     sealed_to: bytes = b""
@@ -198,9 +200,11 @@ def order_of(tenancy: Tenancy, step: Step, *, cluster: str, passcode: str | None
     )
 
 
-def begun(tenancy: Tenancy) -> Tenancy:
+def begun(tenancy: Tenancy, *, at: Instant) -> Tenancy:
     """A script is about to be told to make the account: whatever happens now, it may exist."""
-    return replace(tenancy, account=Account.PERHAPS) if tenancy.account is Account.NONE else tenancy
+    if tenancy.begun_at is not None or tenancy.account not in (Account.NONE, Account.PERHAPS):
+        return tenancy
+    return replace(tenancy, account=Account.PERHAPS, begun_at=at)
 
 
 def made(tenancy: Tenancy, *, sealed: bytes, sealed_to: bytes, at: Instant) -> Tenancy:

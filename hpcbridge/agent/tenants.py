@@ -42,6 +42,23 @@ class Tenants:
         where = "problem = '' AND (ended_at IS NULL OR account IN ('PERHAPS', 'THERE'))"
         return tuple(_tenancy(row) for row in self._file.rows(f"{_SELECT} WHERE {where} ORDER BY length(rental), rental"))
 
+    def to_close(self) -> tuple[Tenancy, ...]:
+        """Those that have ended and whose account is, or may be, still there."""
+        where = "problem = '' AND ended_at IS NOT NULL AND account IN ('PERHAPS', 'THERE')"
+        return tuple(_tenancy(row) for row in self._file.rows(f"{_SELECT} WHERE {where} ORDER BY length(rental), rental"))
+
+    def accounts_there(self) -> int:
+        """How many accounts are there, or may be because a script was told to make them."""
+        row = self._file.row(
+            "SELECT count(*) FROM tenancy WHERE problem = '' AND (account = 'THERE' OR account = 'PERHAPS' AND begun_at IS NOT NULL)"
+        )
+        return 0 if row is None else int(row[0])
+
+    def accounts_begun(self, *, since: Instant) -> int:
+        """How many accounts were begun since then."""
+        row = self._file.row("SELECT count(*) FROM tenancy WHERE begun_at > ?", (since,))
+        return 0 if row is None else int(row[0])
+
     def unanswered(self) -> tuple[str, ...]:
         """Rentals about which something was reported that the ledger has not answered."""
         return tuple(row[0] for row in self._file.rows("SELECT rental FROM tenancy WHERE report IS NOT NULL AND reported = 0"))

@@ -51,6 +51,8 @@ class SchedulerSection:
         Path | None,
         "folder of the acting scripts account_create, account_renew, account_close; unset: those beside the scheduler's other scripts",
     ] = None
+    accounts_open_at_most: Annotated[int, "accounts of tenants that are there at once; further rentals wait for one to be closed"] = 500
+    accounts_a_day_at_most: Annotated[int, "accounts made within 24 hours; further rentals wait"] = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,20 +129,26 @@ def _not_yet(rental: Rental) -> str:
 
 
 def _show(context: Context, rental: Rental, opened: OpenedPasscode) -> None:
-    """On standard output alone, and written out before anything is deleted."""
+    """On standard output alone, and written out before anything is deleted; where to log in as the provider signed it, if it did."""
+    login = opened.login_address or rental.login_address
     if context.json:
         print_json({
-            "rental": rental.rental, "username": rental.username, "login_address": rental.login_address, "passcode": opened.passcode,
+            "rental": rental.rental, "username": rental.username, "login_address": login, "passcode": opened.passcode,
             "signed_by": str(opened.signer.submitter), "certificate": opened.signer.serial, "made_at": format_instant(opened.made_at),
         })  # fmt: skip
     else:
-        print_facts([("username", rental.username), ("login", rental.login_address), ("passcode", opened.passcode)])
+        print_facts([("username", rental.username), ("login", login), ("passcode", opened.passcode)])
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise HpcbridgeError(f"the passcode could not be written: {error.strerror}", hint="nothing was deleted; run it again") from error
+    if login != rental.login_address:
+        note(
+            f"note: the ledger names {rental.login_address} to log in at, which {opened.signer.submitter} did not sign: use the passcode at"
+            f" {login} only, and ask the provider if it has moved"
+        )
     note(f"Signed by {opened.signer.submitter}. It is shown this once: change it at the first login (passwd).")
     if not context.json and not sys.stdout.isatty():
         note("Standard output is no terminal: whatever reads it has the passcode now.")

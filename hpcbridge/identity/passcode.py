@@ -29,6 +29,7 @@ from hpcbridge.model.relay import MAX_SEALED_BYTES
 PASSCODE_TYPE = "application/vnd.hpcbridge.passcode.v1+json"
 """Payload type of the signed envelope."""
 
+_LONGEST_ADDRESS = 255
 _PASSCODE = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _ARMOUR = re.compile(r"-----BEGIN HPCBRIDGE PASSCODE-----\s*([A-Za-z0-9+/=\s]+?)\s*-----END HPCBRIDGE PASSCODE-----")
 _LIFTED = re.compile(r"^[ \t>]+", re.MULTILINE)
@@ -47,9 +48,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedPasscode:
-    """A passcode and who signed it; not in the `repr`."""
+    """A passcode, who signed it and where it is to be used, empty if that was not said; the passcode is not in the `repr`."""
 
     passcode: str
+    login_address: str
     signer: CertificateFacts
     made_at: Instant
 
@@ -64,6 +66,7 @@ class _Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str
     sealed_to: bytes
     made_at: int
+    login_address: str
     box: bytes
 
 
@@ -75,16 +78,22 @@ class _Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def seal_passcode(
-    passcode: str, binding: Binding, *, sealing_key: bytes, key: ec.EllipticCurvePrivateKey, certificate: bytes, at: Instant
+    passcode: str, binding: Binding, *, sealing_key: bytes, key: ec.EllipticCurvePrivateKey, certificate: bytes, at: Instant,
+    login_address: str = "",
 ) -> bytes:
     """A passcode for the holder of the rental's `sealing_key` (32 bytes, from the rental), signed by the installation's `key`.
 
-    `certificate` is the installation's (DER), `at` the time it is made. ValueError for what is no passcode.
+    `certificate` is the installation's (DER), `at` the time it is made; `login_address` is signed too, so that nobody on the way can lead
+    the user to another machine. ValueError for what is no passcode.
     """
     if not _PASSCODE.match(passcode):
         raise ValueError("a passcode has 1 to 128 printable ASCII characters without spaces")
     box = seal_base(passcode.encode(), sealing_key, info=_info("passcode", binding))
-    payload = msgspec.json.encode(_Payload(binding.origin, binding.rental, binding.cluster, binding.username, sealing_key, at, box))
+    told = _Payload(
+        origin=binding.origin, rental=binding.rental, cluster=binding.cluster, username=binding.username, sealed_to=sealing_key, made_at=at,
+        login_address=login_address, box=box,
+    )  # fmt: skip
+    payload = msgspec.json.encode(told)
     return msgspec.json.encode(_Signed(PASSCODE_TYPE, payload, sign(PASSCODE_TYPE, payload, key), certificate))
 
 
@@ -111,8 +120,10 @@ def open_passcode(
             " a key that is not yours",
             hint=f"ask for a new one: hpcbridgectl passcode {binding.rental} --new; if that is refused too, tell operator and provider",
         )
+    if not payload.login_address.isprintable() or " " in payload.login_address or len(payload.login_address) > _LONGEST_ADDRESS:
+        raise IdentityError("the address to log in at, which is signed with the passcode, is none", hint=_REPORT)
     opened = open_base(payload.box, sealing_key, info=_info("passcode", binding))
-    return OpenedPasscode(passcode=_passcode(opened), signer=signer, made_at=payload.made_at)
+    return OpenedPasscode(passcode=_passcode(opened), login_address=payload.login_address, signer=signer, made_at=payload.made_at)
 
 
 def seal_contact(contact: str, binding: Binding, *, sealing_key: bytes) -> bytes:

@@ -50,7 +50,7 @@ from hpcbridge.model.market import AccountState
 AT = 1_795_349_592_000
 TENANCY = Tenancy(rental="l7", username="bcdfghjk", queue="batch", cores=1, gpus=0, expires_at=AT + 1, sealing_key=b"k" * 32)
 WORDS: dict[str, Change] = {
-    "begun": begun,
+    "begun": partial(begun, at=AT),
     "made": partial(made, sealed=b"box", sealed_to=b"k" * 32, at=AT),
     "renewed": partial(renewed, sealed=b"box2", sealed_to=b"k" * 32, at=AT),
     "relayed": partial(relayed, sealed=b"box", at=AT),
@@ -102,7 +102,7 @@ def test_pauses_double_up_to_ten_minutes_and_a_clock_that_jumped_holds_nobody_up
     assert not is_due(tenancy, AT)
     assert is_due(tenancy, AT + LONGEST_PAUSE_MS)
     assert is_due(tenancy, AT - 86_400_000), "the clock went back a day"
-    assert ended(begun(tenancy), AT).next_at == 0, "what failed before does not hold up the closing"
+    assert ended(begun(tenancy, at=AT), AT).next_at == 0, "what failed before does not hold up the closing"
 
 
 @pytest.mark.parametrize("code", [EntryOutcome.ILLEGAL_TRANSITION, EntryOutcome.NOT_PERMITTED])
