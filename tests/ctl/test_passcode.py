@@ -55,13 +55,14 @@ def client_of(market: Network, name: str) -> LedgerClient:
     return LedgerClient(endpoints_of(keys), keys)
 
 
-def sealed_by(market: Network, rental: Rental, *, who: str = "north", secret: str = SECRET) -> bytes:
+def sealed_by(market: Network, rental: Rental, *, who: str = "north", secret: str = SECRET, login: str = "") -> bytes:
     """What the agent of a provider makes of a passcode."""
     keys = KeyDirectory(market.identity(who))
     binding = Binding(origin=ORIGIN, rental=rental.rental, cluster=rental.cluster, username=rental.username)
     return seal_passcode(
-        secret, binding, sealing_key=rental.sealing_key, key=keys.load_key(), certificate=keys.load_certificate(), at=rental.granted_at
-    )
+        secret, binding, sealing_key=rental.sealing_key, key=keys.load_key(), certificate=keys.load_certificate(), at=rental.granted_at,
+        login_address=login,
+    )  # fmt: skip
 
 
 def leave(market: Network, rental: str, box: bytes) -> None:
@@ -110,6 +111,17 @@ def test_the_passcode_is_shown_once_and_on_standard_output_alone(market: Network
     assert ("was read at" in told, "--new" in told) == (True, True)
     assert "was read at" in market.ok("ulla", "rentals", "show", name)
     assert not any(SECRET.encode() in path.read_bytes() for path in market.identity("ulla").rglob("*") if path.is_file())
+
+
+def test_a_ledger_that_names_another_machine_to_log_in_at(market: Network) -> None:
+    """Whoever types the passcode there has given it away; so where to log in is the provider's signed word."""
+    name = rent(market)
+    rental = rental_of(market, name)
+    leave(market, name, sealed_by(market, rental, login="login.really.north.example"))
+    result = market.run("ulla", "passcode", name)
+    assert result.exit_code == 0, result.stderr
+    assert ("login.really.north.example" in result.stdout, rental.login_address in result.stdout) == (True, False)
+    assert f"the ledger names {rental.login_address} to log in at, which north/one did not sign" in " ".join(result.stderr.split())
 
 
 def test_a_new_one_and_what_a_program_gets(market: Network) -> None:

@@ -46,9 +46,11 @@ class Site:
         submitter = Submitter(member, "frontend-1")
         self.certificate = authority.issue(build_csr(self.key, submitter), submitter, role=role, at=at).certificate
 
-    def seal(self, tenant: X25519PrivateKey, *, at: int, binding: Binding = BINDING, secret: str = PASSCODE) -> bytes:
+    def seal(self, tenant: X25519PrivateKey, *, at: int, binding: Binding = BINDING, secret: str = PASSCODE, login: str = "") -> bytes:
         public = tenant.public_key().public_bytes_raw()
-        return seal_passcode(secret, binding, sealing_key=public, key=self.key, certificate=self.certificate, at=at)
+        return seal_passcode(
+            secret, binding, sealing_key=public, key=self.key, certificate=self.certificate, at=at, login_address=login
+        )
 
 
 @pytest.fixture(name="tenant")
@@ -156,6 +158,14 @@ def test_the_text_form_survives_a_mail(authority: Authority, tenant: X25519Priva
     for broken in ("", text + text, text.replace("END", "ND"), text.replace(text[60], "*", 1)):
         with pytest.raises(IdentityError):
             passcode_from_text(broken)
+
+
+@pytest.mark.parametrize("address", ["login.example\n", "a b", "\x1b[2J", "x" * 256])
+def test_an_address_to_log_in_at_that_is_none_is_refused(authority: Authority, tenant: X25519PrivateKey, at: int, address: str) -> None:
+    """It goes to a terminal, and a provider may be malicious too."""
+    sealed = Site(authority, at=at).seal(tenant, at=at, login=address)
+    with pytest.raises(IdentityError, match="address to log in at"):
+        open_passcode(sealed, BINDING, sealing_key=tenant, provider="uni-north", authority=authority.facts.certificate)
 
 
 def test_a_contact_is_for_the_provider_and_for_one_rental(tenant: X25519PrivateKey) -> None:
