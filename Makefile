@@ -23,6 +23,7 @@ test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare slurm
 	@tests/prepare gridengine
 	@tests/prepare task-spooler
+	@tests/prepare man
 	@tests/prepare machine
 	$(BIN)/pytest -q -m "not full"
 
@@ -31,6 +32,7 @@ test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare newer-slurm
 	@tests/prepare gridengine
 	@tests/prepare task-spooler
+	@tests/prepare man
 	@tests/prepare machine
 	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e '.[fuzz]'
 	$(BIN)/pytest -q --timeout=14400
@@ -43,10 +45,11 @@ lint: $(VENV)/ready ## ruff, mypy, committed stubs up to date
 proto: $(VENV)/ready ## generate hpcbridge/wire/generated from proto/
 	$(BIN)/python proto/generate.py
 
-docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, what parse shows, the API reference
+docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, what parse shows, API reference, manual pages, keys
 	$(BIN)/python docs/make_worked_example.py
 	$(BIN)/python docs/make_parsed.py
 	$(BIN)/python docs/make_api_reference.py
+	$(BIN)/python docs/make_man.py
 
 bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare slurm

@@ -33,7 +33,7 @@ _FIRST_DESCRIPTOR = 3
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; 0 when idle, 78 for what a sysadmin has to change."""
-    options = _parse(arguments)
+    options = parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # passcodes are in this memory
     signal.signal(signal.SIGTERM, _leave)
@@ -42,6 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
     except HpcbridgeError as error:
         sys.stderr.write(f"hpcbridge-accounts: {error}{f' ({error.hint})' if error.hint else ''}\n")
         return error.exit_status
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may stand on the command line."""
+    known = argparse.ArgumentParser(prog="hpcbridge-accounts", description="Makes, renews and closes accounts for hpcbridged, as root.")
+    known.add_argument("--config", type=Path, default=AGENT_CONFIG, help="the daemon's configuration (default: %(default)s)")
+    known.add_argument("--user", default="hpcbridge", help="the daemon's account, which may give orders (default: %(default)s)")
+    known.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one script (default: %(default)s)")
+    known.add_argument("--idle", type=float, default=30.0, metavar="SECONDS", help="end after so long without orders (default: %(default)s)")
+    known.add_argument("--socket", type=Path, help="listen there; without it, on the socket that systemd hands over")
+    known.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return known
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,17 +69,6 @@ def _run(options: argparse.Namespace) -> int:
     with _listener(options.socket, uid=_uid_of(options.user)) as listener:
         serve(listener, actor, allowed_uids={0, _uid_of(options.user)}, idle_seconds=options.idle)
     return 0
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hpcbridge-accounts", description="Makes, renews and closes accounts for hpcbridged, as root.")
-    parser.add_argument("--config", type=Path, default=AGENT_CONFIG, help="the daemon's configuration (default: %(default)s)")
-    parser.add_argument("--user", default="hpcbridge", help="the daemon's account, which may give orders (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one script (default: %(default)s)")
-    parser.add_argument("--idle", type=float, default=30.0, metavar="SECONDS", help="end after this long without an order (%(default)s)")
-    parser.add_argument("--socket", type=Path, help="listen there; without it, on the socket that systemd hands over")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser.parse_args(arguments)
 
 
 def _listener(path: Path | None, *, uid: int) -> socket.socket:

@@ -21,11 +21,12 @@ from hpcbridge.wire.queries import LedgerEvent, event_types, read_event
 _AGAIN_SECONDS = 2.0
 
 
-@click.command(short_help="What happened, and live.")
+@click.command(short_help="What happened, and live.", epilog=f"Types: {', '.join(EventType)}.")
 @click.option("--from", "start", metavar="CURSOR", help="Begin after this cursor (<index>.<n>); without it at the beginning, "
               "or with --follow at what comes from now on.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("--type", "types", multiple=True, type=click.Choice([each.value for each in EventType]), help="Only events of this type.")
+@click.option("--type", "types", multiple=True, metavar="TYPE",
+              type=click.Choice([each.value for each in EventType]), help="Only events of this type; may be repeated.")  # fmt: skip
 @output_option
 @pass_context
 def events(context: Context, start: str | None, *, follow: bool, types: tuple[str, ...]) -> None:

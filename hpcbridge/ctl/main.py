@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -58,11 +60,40 @@ _NOT_PERMITTED = frozenset(
         RejectionCode.REVOKED,
     }
 )
+EXIT_STATUSES: Mapping[int, tuple[str, str]] = {
+    0: ("done", "the answer is complete, and where there was something to verify it is verified"),
+    1: ("failed", "the ledger refused, there is no such thing, or a bug; the message says which"),
+    2: ("usage", "no such command, option or value"),
+    3: ("integrity", "a proof, signature or history does not hold: keep the evidence, tell the admins and other members"),
+    65: ("bad data", "a file or token cannot be read, or (with record and parse) something needs your eye"),
+    69: ("not reachable", "the daemon, or every known address of the ledger; try again later"),
+    70: ("input/output", "a disk failed or is full"),
+    77: ("not permitted", "somebody else is entitled, or the certificate is not valid any more"),
+    78: ("configuration", "a file, a permission or an identity has to be mended first; the message names place and remedy"),
+}
+_EPILOG = f"Exit status: {', '.join(f'{status} {word}' for status, (word, _) in EXIT_STATUSES.items())}. All of it: man hpcbridgectl"
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+GROUPS: Mapping[str, tuple[click.Command, ...]] = {
+    "Everybody": (enrol, identity, status, clusters, events, completion),
+    "Sysadmins, on a cluster's frontend": (check, jobs, nodes, queues, spool, record, parse, documents),
+    "Users": (offers, why, rent, passcode, rentals, balance),
+    "Admins of the network": (admin,),
+    "Auditors, and whoever does not want to believe": (ledger_group, receipt_group, gaps),
+}
+"""All commands, by who needs them first."""
 
 
 class Program(click.Group):
     """A group that turns every error below it into message, hint and exit status."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by who needs them, in the order in which they are needed."""
+        width = max(len(name) for name in self.list_commands(ctx))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{each.name or '':<{width}}", each.get_short_help_str(formatter.width)) for each in commands])
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command; what it raises ends here."""
@@ -87,8 +118,7 @@ class Program(click.Group):
             ctx.exit(1)
 
 
-@click.group(cls=Program, context_settings=_SETTINGS, epilog="Exit status: 0 done, 1 failed, 2 usage, 3 integrity, 65 bad data, "
-             "69 not reachable, 70 input/output, 77 not permitted, 78 configuration.")  # fmt: skip
+@click.group(cls=Program, context_settings=_SETTINGS, epilog=_EPILOG)
 @click.version_option(hpcbridge.__version__, prog_name="hpcbridgectl")
 @click.option(
     "--identity", "identity_path", type=click.Path(path_type=Path), envvar="HPCBRIDGE_IDENTITY", metavar="DIR",
@@ -111,10 +141,7 @@ def cli(context: click.Context, *, identity_path: Path | None, ledger_address: s
     context.obj = Context(identity=identity_path, ledger=ledger_address, config=config, output=output)
 
 
-for _command in (
-    enrol, identity, status, check, jobs, nodes, queues, clusters, spool, gaps, record, parse,
-    offers, why, rent, passcode, rentals, balance, events, ledger_group, receipt_group, documents, admin, completion,
-):  # fmt: skip
+for _command in itertools.chain(*GROUPS.values()):
     cli.add_command(_command)
 ledger_group.add_command(money)
 

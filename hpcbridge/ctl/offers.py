@@ -38,7 +38,7 @@ _WAIT_RULES = {WaitRule.FREE_NOW: "free now", WaitRule.QUEUE_AHEAD: "queue ahead
 
 
 @click.command(short_help="Ask for resources: who could give them, at what price.")
-@click.option("--cores", type=click.IntRange(1, MAX_CORES), help="Cores for one job.")
+@click.option("--cores", type=click.IntRange(1, MAX_CORES), metavar="N", help="Cores for one job.")
 @click.option("--gpus", default=0, type=click.IntRange(0, MAX_CORES), help="GPUs for one job.")
 @click.option("--gpu-type", default="", metavar="T", help="Kind of GPU, as sites name it, for example a100.")
 @click.option("--program", "programs", multiple=True, type=PROGRAM, metavar="P", help="NAME or NAME/VERSION; may be repeated.")
