@@ -75,7 +75,7 @@ _MIXED = "were files of two enrolments mixed? Restore all of one from a backup, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; the exit status is that of interfaces.md: 78 configuration, 3 integrity, 70 input/output."""
-    options = _parse(arguments)
+    options = parser().parse_args(arguments)
     try:
         config = load_agent_config(options.config)
         _start_logging(config)
@@ -86,11 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_status
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="hpcbridged", description="Watches a cluster's scheduler and brings what changes to the ledger.")
-    parser.add_argument("--config", type=Path, default=AGENT_CONFIG, metavar="FILE", help=f"configuration (default: {AGENT_CONFIG})")
-    parser.add_argument("--version", action="version", version=f"hpcbridged {__version__}")
-    return parser.parse_args(arguments)
+def parser() -> argparse.ArgumentParser:
+    """What may stand on the command line."""
+    known = argparse.ArgumentParser(prog="hpcbridged", description="Watches a cluster's scheduler and brings what changes to the ledger.")
+    known.add_argument("--config", type=Path, default=AGENT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)")
+    known.add_argument("--version", action="version", version=f"hpcbridged {__version__}")
+    return known
 
 
 def _start_logging(config: AgentConfig) -> None:
