@@ -32,7 +32,7 @@ DOORS = {
     "grpc_reflection": {"service/"},
     "systemd": {"daemon/systemd.py"},
     "maxminddb": {"daemon/location.py"},
-    "prometheus_client": {"agent/metrics.py", "daemon/exposition.py"},
+    "prometheus_client": {"agent/metrics.py", "service/metrics.py", "daemon/exposition.py", "daemon/families.py", "daemon/textfile.py"},
     "psutil": {"daemon/vitals.py", "schedulers/local/scheduler.py"},
     "pyslurm": {"schedulers/slurm/pyslurm_child.py"},
 }

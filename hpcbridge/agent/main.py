@@ -37,6 +37,7 @@ from hpcbridge.daemon.exposition import MetricsServer
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor
 from hpcbridge.daemon.systemd import Notifier
+from hpcbridge.daemon.textfile import Textfile
 from hpcbridge.daemon.vitals import forbid_core_dumps, read_frontend
 from hpcbridge.daemon.worker import Worker
 from hpcbridge.errors import ConfigError, HpcbridgeError, IdentityError
@@ -249,8 +250,11 @@ class _Daemon:
         control = ControlServer(self._config.control.socket, handlers(parts), acting=ACTING, group=self._config.control.group)
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._source.close)
+            collector = AgentCollector(parts, self._supervisor.life)
             if self._config.metrics.address:
-                at_end.enter_context(MetricsServer(self._config.metrics.address, AgentCollector(parts)))
+                at_end.enter_context(MetricsServer(self._config.metrics.address, collector))
+            if self._config.metrics.textfile is not None:
+                at_end.enter_context(Textfile(self._config.metrics.textfile, collector))
             control.start()
             at_end.callback(_close_quietly, control)
             threading.Thread(target=self._end_streams, name="closer", daemon=True).start()

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from hpcbridge import __version__
@@ -17,20 +16,20 @@ from hpcbridge.agent.changes import is_range
 from hpcbridge.agent.commands import WORKER_OF, Parts
 from hpcbridge.agent.tenancies import Standing, needs_attention, standing
 from hpcbridge.agent.tenants import open_usernames
-from hpcbridge.daemon.vitals import read_process
+from hpcbridge.daemon.families import Families, Values, seconds, seconds_or_none
+from hpcbridge.daemon.life import Life
 from hpcbridge.daemon.worker import Phase
-from hpcbridge.model.quantities import Instant
 
-_PREFIX = "hpcbridge_agent_"
-Values = list[tuple[dict[str, str], Any]]
-"""Labels and figure; None is left out."""
+_FAMILIES = Families("hpcbridge_agent_")
+_gauge, _counter = _FAMILIES.gauge, _FAMILIES.counter
 
 
 class AgentCollector(Collector):
     """The figures at the moment they are asked for. What is not known is left out: absent is not 0."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, life: Callable[[], Life]) -> None:
         self._parts = parts
+        self._life = life
 
     def collect(self) -> Iterator[Metric]:
         """All families, in the order of the page."""
@@ -47,12 +46,8 @@ class AgentCollector(Collector):
         about = self._parts.observations.snapshot.about
         labels = {"version": __version__, "scheduler": config.scheduler.name, "scheduler_version": (about and about.version) or ""}
         yield _gauge("build_info", "Versions of hpcbridged and of the scheduler it asks.", [(labels, 1)])
-        yield _gauge("start_time_seconds", "When hpcbridged started.", [({}, _seconds(self._parts.started_at))])
-        yield _counter("cpu_seconds", "Processor time of hpcbridged itself, without scripts.", [({}, time.process_time())])
-        vitals = read_process()
-        yield _gauge("resident_memory_bytes", "Resident memory of hpcbridged.", [({}, vitals.resident_bytes)])
-        yield _gauge("threads", "Threads of hpcbridged.", [({}, vitals.threads)])
-        yield _gauge("open_fds", "Open files of hpcbridged.", [({}, vitals.open_files)])
+        yield from _FAMILIES.process("hpcbridged", self._parts.started_at)
+        yield from _FAMILIES.life(self._life())
 
     def _workers(self) -> Iterator[Metric]:
         statuses = self._parts.workers()
@@ -81,7 +76,7 @@ class AgentCollector(Collector):
         last = [None if query.last_duration_ms is None else query.last_duration_ms / 1000 for query in queries]
         yield _gauge("query_last_duration_seconds", "Time the last answer took.", of(last))
         yield _gauge("query_last_records", "Records of the last readable answer.", of([query.records for query in queries]))
-        at = [None if query.last_report_at is None else _seconds(query.last_report_at) for query in queries]
+        at = [seconds_or_none(query.last_report_at) for query in queries]
         yield _gauge("query_last_report_timestamp_seconds", "When the last readable answer was asked for.", of(at))
         every = [worker.next_after_seconds if worker else None for worker in asked]
         yield _gauge("query_interval_seconds", "How often it is asked at present.", of(every))
@@ -128,35 +123,13 @@ class AgentCollector(Collector):
         yield _gauge("spool_payloads", "Numbered payloads in the spool.", [({"state": word}, count) for word, count in payloads.items()])
         yield _gauge("spool_bytes", "Size of the spool.", [({}, figures.bytes)])
         yield _gauge("spool_quota_bytes", "Largest size of the spool.", [({}, figures.quota_bytes)])
-        oldest_at = figures.oldest_waiting_at
-        oldest = None if oldest_at is None else _seconds(oldest_at)
+        oldest = seconds_or_none(figures.oldest_waiting_at)
         yield _gauge("spool_oldest_waiting_timestamp_seconds", "Since when the oldest change waits.", [({}, oldest)])
 
     def _ledger(self) -> Iterator[Metric]:
         status = self._parts.gateway.status
         yield _gauge("ledger_connected", "1 while a stream to the ledger is open.", [({}, status.connected)])
-        last = None if status.last_receipt_at is None else _seconds(status.last_receipt_at)
+        last = seconds_or_none(status.last_receipt_at)
         yield _gauge("ledger_last_receipt_timestamp_seconds", "When the last receipt was verified.", [({}, last)])
-        expires = _seconds(self._parts.certificate().not_after_at)
+        expires = seconds(self._parts.certificate().not_after_at)
         yield _gauge("certificate_expiry_timestamp_seconds", "When the certificate ends.", [({}, expires)])
-
-
-def _gauge(name: str, text: str, values: Values) -> Metric:
-    return _filled(GaugeMetricFamily, name, text, values)
-
-
-def _counter(name: str, text: str, values: Values) -> Metric:
-    """prometheus_client puts `_total` behind the name."""
-    return _filled(CounterMetricFamily, name, text, values)
-
-
-def _filled(kind: type[GaugeMetricFamily | CounterMetricFamily], name: str, text: str, values: Values) -> Metric:
-    family = kind(_PREFIX + name, text, labels=list(values[0][0]) if values else [])
-    for labels, value in values:
-        if value is not None:
-            family.add_metric(list(labels.values()), float(value))
-    return family
-
-
-def _seconds(instant: Instant) -> float:
-    return instant / 1000

@@ -15,7 +15,6 @@ from hpcbridge.config.agent import (
     ControlSection,
     IntervalsSection,
     LedgerSection,
-    MetricsSection,
     PublishSection,
     SchedulerSection,
     SpoolSection,
@@ -33,6 +32,7 @@ from hpcbridge.config.ledger import (
     load_ledger_config,
 )
 from hpcbridge.config.log import LogLevel, LogSection
+from hpcbridge.config.metrics import LedgerMetricsSection, MetricsSection
 from hpcbridge.config.reloading import changed_keys
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "EngineSection",
     "IntervalsSection",
     "LedgerConfig",
+    "LedgerMetricsSection",
     "LedgerSection",
     "LimitsSection",
     "ListenSection",

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hpcbridge.config.checks import check_address, check_positive, is_loopback
+from hpcbridge.config.checks import check_address, check_positive
 from hpcbridge.config.cluster import ClusterSection, check_location, check_queues, registration_of
 from hpcbridge.config.log import LogSection
+from hpcbridge.config.metrics import MetricsSection, check_metrics
 from hpcbridge.config.source import Source
 from hpcbridge.model.clusters import Registration
 from hpcbridge.model.quantities import check_name
@@ -112,14 +113,6 @@ class ControlSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSection:
-    """Figures for Prometheus. Nobody has to log in there."""
-
-    address: Annotated[str, 'HOST:PORT to serve them on; "" for nowhere'] = "127.0.0.1:9464"
-    open_to_network: Annotated[bool, "must be true where other machines reach that address, so that it is meant"] = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     """hpcbridged.toml."""
 
@@ -131,7 +124,7 @@ class AgentConfig:
     intervals: Annotated[IntervalsSection, "how often"] = IntervalsSection()
     spool: Annotated[SpoolSection, "how much may wait"] = SpoolSection()
     control: Annotated[ControlSection, "for hpcbridgectl"] = ControlSection()
-    metrics: Annotated[MetricsSection, "for Prometheus"] = MetricsSection()
+    metrics: Annotated[MetricsSection, "for Prometheus"] = field(default_factory=MetricsSection)
     log: Annotated[LogSection, "for the journal"] = field(default_factory=LogSection)
 
     @property
@@ -167,7 +160,7 @@ def load_agent_config(path: Path) -> AgentConfig:
     except (ValueError, ArithmeticError) as error:
         raise source.error(("cluster",), str(error)) from error
     _check_scheduler(source, config.scheduler)
-    _check_metrics(source, config.metrics)
+    check_metrics(source, config.metrics)
     for section, name in ((config.scheduler, "scheduler"), (config.intervals, "intervals"), (config.spool, "spool")):
         check_positive(source, section, name)
     for number, endpoint in enumerate(config.ledger):
@@ -195,16 +188,3 @@ def _check_scheduler(source: Source, section: SchedulerSection) -> None:
         )
     if name != "slurm" and section.pyslurm == "yes":
         raise source.error(("scheduler", "pyslurm"), f"[scheduler] pyslurm has no meaning for {name}")
-
-
-def _check_metrics(source: Source, section: MetricsSection) -> None:
-    if not section.address:
-        return
-    place = ("metrics", "address")
-    check_address(source, section.address, place, "[metrics] address")
-    if not (section.open_to_network or is_loopback(section.address)):
-        raise source.error(
-            place,
-            f"[metrics] address {section.address!r} is open to other machines, and anybody there may read it",
-            hint="say open_to_network = true beside it if that is meant",
-        )

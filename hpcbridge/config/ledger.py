@@ -10,6 +10,7 @@ from typing import Annotated
 
 from hpcbridge.config.checks import check_address, check_positive
 from hpcbridge.config.log import LogSection
+from hpcbridge.config.metrics import LedgerMetricsSection, check_metrics
 from hpcbridge.config.source import Source
 
 LEDGER_CONFIG = Path("/etc/hpcbridge/ledgerd.toml")
@@ -71,6 +72,7 @@ class LedgerConfig:
     store: Annotated[StoreSection, "where it is kept"] = StoreSection()
     engine: Annotated[EngineSection, "who decides the order"] = EngineSection()
     limits: Annotated[LimitsSection, "quotas"] = LimitsSection()
+    metrics: Annotated[LedgerMetricsSection, "for Prometheus"] = field(default_factory=LedgerMetricsSection)
     log: Annotated[LogSection, "for the journal"] = field(default_factory=LogSection)
 
 
@@ -78,6 +80,7 @@ def load_ledger_config(path: Path) -> LedgerConfig:
     """Reads ledgerd.toml; ConfigError naming file, line and key."""
     source = Source(path)
     config = source.read(LedgerConfig)
+    check_metrics(source, config.metrics)
     check_positive(source, config.limits, "limits")
     for key in ("address", "enrolment"):
         check_address(source, getattr(config.listen, key), ("listen", key), f"[listen] {key}")

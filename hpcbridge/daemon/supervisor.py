@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
+from hpcbridge.daemon.life import Life
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.signals import RELOAD_SIGNAL, StopSignals
 from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.worker import Worker, WorkerStatus
 from hpcbridge.errors import HpcbridgeError
+from hpcbridge.model.quantities import Instant
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +43,10 @@ class Supervisor:
         reload: Callable[[], None] | None = None,
         stop_seconds: float = 20.0,
         tick_seconds: float = 1.0,
+        wall: Callable[[], Instant] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """`clock` is monotonic. `check` raises if the process should not be thought alive; `status` is one line for systemctl; `reload`
-        reads the configuration again, at SIGHUP, and raises what is wrong with it.
+        """`clock` is monotonic, `wall` tells people when all was well. `check` raises if the process should not be thought alive; `status`
+        is one line for systemctl; `reload` reads the configuration again, at SIGHUP, and raises what is wrong with it.
         """
         self.stopping = threading.Event()
         self._clock = clock
@@ -53,11 +57,15 @@ class Supervisor:
         self._reload = reload
         self._stop_seconds = stop_seconds
         self._tick_seconds = tick_seconds
+        self._wall = wall
         self._workers: list[Worker] = []
         self._restarts: dict[str, int] = {}
         self._known_wedged: frozenset[str] = frozenset()
         self._shown = ""
         self._next_check = clock()
+        self._problem = ""
+        self._looked = False
+        self._fed_at: Instant | None = None
         self._error: HpcbridgeError | None = None
         self._error_lock = threading.Lock()
         self._signals: StopSignals | None = None
@@ -125,6 +133,12 @@ class Supervisor:
         """All workers as a screen shows them."""
         return tuple(worker.status() for worker in self._workers)
 
+    def life(self) -> Life:
+        """What the watchdog is fed by."""
+        wedged = tuple(worker.name for worker in self.wedged(self._clock()))
+        names = tuple(worker.name for worker in self._workers)
+        return Life(workers=names, wedged=wedged, problem=self._problem, looked=self._looked, fed_at=self._fed_at)
+
     def _given_up(self, worker: Worker, error: HpcbridgeError) -> None:
         logger.critical(
             "worker_gave_up worker=%s error=%s exit_status=%d message=%r hint=%r",
@@ -154,7 +168,9 @@ class Supervisor:
             return
         # Three times per watchdog interval: one lost datagram or one slow tick must not end the process.
         self._next_check = now + (self._notifier.watchdog_seconds or 3 * CHECK_SECONDS) / 3
-        if not wedged and self._is_alive():
+        written = self._can_write()
+        if written and not wedged:
+            self._fed_at = self._wall()
             self._notifier.watchdog()
 
     def _restart_dead(self) -> None:
@@ -177,18 +193,19 @@ class Supervisor:
         self._known_wedged = names
 
     def _show_status(self) -> None:
-        text = self._status()
+        text = "; ".join(filter(None, (self.life().complaint(), self._status())))
         if text != self._shown:
             self._shown = text
             self._notifier.status(text)
 
-    def _is_alive(self) -> bool:
+    def _can_write(self) -> bool:
+        self._looked, self._problem = True, ""
         try:
             self._check()
         except (HpcbridgeError, OSError) as error:
-            logger.error("check_failed error=%r", str(error)[:500])  # noqa: TRY400 - the traceback of a full disk helps nobody
-            return False
-        return True
+            self._problem = str(error)[:500] or type(error).__name__
+            logger.error("check_failed error=%r", self._problem)  # noqa: TRY400 - the traceback of a full disk helps nobody
+        return not self._problem
 
     def _shut_down(self) -> int:
         self._notifier.stopping()

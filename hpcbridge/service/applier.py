@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +19,8 @@ from hashlib import sha256
 import msgspec
 
 from hpcbridge.contract.records import StoredInstallation, StoredMember, decode_stored
+from hpcbridge.daemon.durations import Durations
+from hpcbridge.daemon.life import PULSE_SECONDS, Pulse
 from hpcbridge.errors import BadData, IdentityError, Refused, SignatureInvalid
 from hpcbridge.fold import Applied, Opened, WorkingState, fold
 from hpcbridge.ledger.engine import Batch, Engine
@@ -79,7 +83,9 @@ class Applier:
         verify: Callable[[Envelope, bytes], None],
         surroundings: Surroundings,
         refusals: Refusals,
+        pulse: Pulse | None = None,
     ) -> None:
+        """`pulse` tells that the thread of `run` is well."""
         self._engine = engine
         self._store = store
         self._tree = tree
@@ -92,13 +98,25 @@ class Applier:
         self.faults = 0
         """Envelopes refused only because of a mistake of ours; the status line tells of them."""
         self._refusals = refusals
+        self._pulse = pulse or Pulse("applier", limit_seconds=PULSE_SECONDS, clock=time.monotonic)
+        self.took = Durations()
+        """How long batches took to be folded."""
+        self.storing_took = Durations()
+        """How long groups took to become durable."""
+        self.entries: Counter[str] = Counter()
+        """New entries by payload type."""
+        self.items: Counter[tuple[str, str]] = Counter()
+        """Items of new entries by payload type and outcome."""
 
     def run(self) -> None:
         """Folds and stores until the engine is closed and everything ordered is stored."""
         for position, batch in self._engine.follow(self._store.head().engine_position):
             if self._abandoned:
-                return
+                break
+            self._pulse.beat()
             self._apply(position, batch)
+            self._pulse.rest()
+        self._pulse.rest()
 
     def abandon(self) -> None:
         """`run` ends after the batch in work: the process ends."""
@@ -115,9 +133,13 @@ class Applier:
             self._store_position(position)
             return
         at = max(self.last_at, batch.at)
+        began = time.monotonic()
         applied, verdicts = self._fold(batch, at, proposals)
+        folded = time.monotonic()
+        self.took.add(folded - began)
         if applied:
             self._store.append(self._group(applied, position))
+            self.storing_took.add(time.monotonic() - folded)
             self._engine.trim(position)
             self.last_at = at
             self._around.written([key for each in applied for key, _ in each.writes])
@@ -139,7 +161,7 @@ class Applier:
                 applied.append(result)
                 self._tree.append(leaf_hash(result.leaf))
                 self._reasons.keep(result.entry.index, result.reasons)
-                self._count_refusals(result)
+                self._count(result, known)
                 verdicts.append(Placed(result.entry.index, result.leaf, result.reasons))
             elif isinstance(result, Duplicate):
                 verdicts.append(Placed(result.index, None, self._reasons.of(result.index)))
@@ -167,10 +189,15 @@ class Applier:
             logger.exception("fold_failed index=%d envelope_sha256=%s", self._tree.size, sha256(envelope).hexdigest())
             return Rejected(RejectionCode.MALFORMED_HEADER, "the ledger cannot read this; its log says why")
 
-    def _count_refusals(self, applied: Applied) -> None:
+    def _count(self, applied: Applied, known: Opened | None) -> None:
+        outcomes = applied.entry.outcomes
+        envelope = decode(Envelope, applied.entry.envelope) if known is None else known.envelope
+        kind = _TYPE_NAMES.get(envelope.payload_type, "UNKNOWN")
+        self.entries[kind] += 1
+        for outcome in set(outcomes):
+            self.items[kind, outcome] += outcomes.count(outcome)
         if applied.reasons:
-            kind = _TYPE_NAMES.get(decode(Envelope, applied.entry.envelope).payload_type, "UNKNOWN")
-            self._refusals.count(kind, applied.entry.outcomes, applied.reasons)
+            self._refusals.count(kind, outcomes, applied.reasons)
 
     def _group(self, applied: Sequence[Applied], position: int) -> Group:
         entries = tuple(StoredEntry(index=each.entry.index, leaf=each.leaf, number=_number(each), events=each.events) for each in applied)

@@ -82,6 +82,15 @@ class ProposerClock:
             self._refusing = False
             return wall
 
+    def moved_ms(self) -> int:
+        """How far the wall clock stands from where it should."""
+        return self._wall() - self.now()
+
+    @property
+    def refuses(self) -> bool:
+        """True while nothing is proposed because the wall clock jumped."""
+        return self._refusing
+
     def _is_accepted(self, wall: Instant) -> bool:
         """A person's word counts once, and only for the time it was given at."""
         try:

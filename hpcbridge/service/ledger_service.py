@@ -19,6 +19,8 @@ from hpcbridge.errors import ConfigError, HpcbridgeError, StorageError
 from hpcbridge.ledger.engines import ENGINES
 from hpcbridge.model.quantities import Instant
 from hpcbridge.service.clock import ProposerClock, boot_clock, wall_clock
+from hpcbridge.service.health import Health
+from hpcbridge.service.metrics import Figures
 from hpcbridge.service.opening import OpenLedger, open_ledger
 from hpcbridge.service.running import Running
 from hpcbridge.wire.credentials import check_libraries
@@ -33,6 +35,7 @@ class LedgerService:
 
     def __init__(self, config: LedgerConfig, *, wall: Callable[[], Instant] = wall_clock, boot: Callable[[], int] = boot_clock) -> None:
         self._config = config
+        self.health = Health(config.store.directory)
         self._wall = wall
         self._boot = boot
         self._running: Running | None = None
@@ -59,7 +62,13 @@ class LedgerService:
 
     def status_line(self) -> str:
         """One line for the service manager."""
-        return "stopped" if self._running is None else self._running.status_line()
+        if self._running is None:
+            return "stopped"
+        return "; ".join(filter(None, (self.health.life().complaint(), self._running.status_line())))
+
+    def figures(self) -> Figures | None:
+        """Everything that is counted, from any thread; None while the service does not serve."""
+        return None if self._running is None else self._running.figures()
 
     def start(self) -> None:
         """Opens, verifies, signs what was stored and not yet signed, and serves; raises what is in the way."""
@@ -118,7 +127,7 @@ class LedgerService:
         self._loop = asyncio.get_running_loop()
         self._stop_asked = asyncio.Event()
         clock = ProposerClock(self._config.store.directory, last_entry_at=ledger.last_at, wall=self._wall, boot=self._boot)
-        running = Running(self._config, ledger, fail=self.fail, clock=clock)
+        running = Running(self._config, ledger, fail=self.fail, clock=clock, health=self.health)
         try:
             await running.start()
             self._running = running

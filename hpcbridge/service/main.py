@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -18,14 +19,17 @@ import click
 
 from hpcbridge import __version__
 from hpcbridge.config import LEDGER_CONFIG, LedgerConfig, StoreSection, changed_keys, load_ledger_config
+from hpcbridge.daemon.exposition import MetricsServer
 from hpcbridge.daemon.signals import RELOAD_SIGNAL, StopSignals
 from hpcbridge.daemon.systemd import Notifier
+from hpcbridge.daemon.textfile import Textfile
 from hpcbridge.daemon.vitals import forbid_core_dumps
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.service.clock import accept_clock, wall_clock
 from hpcbridge.service.founding import Foundation, found
 from hpcbridge.service.ledger_service import LedgerService
+from hpcbridge.service.metrics import LedgerCollector
 from hpcbridge.service.opening import rebuild_high_water
 
 logger = logging.getLogger(__name__)
@@ -75,19 +79,20 @@ def run(config_of: Callable[[], LedgerConfig]) -> None:
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(50_000, 20, 50)  # a group makes tens of thousands of objects and no cycles
     service = LedgerService(config)
-    with StopSignals(reload=True) as signals:
+    with StopSignals(reload=True) as signals, contextlib.ExitStack() as at_end:
         service.on_end = signals.poke
         service.start()
         _say("serving on {} and, for enrolment, {}".format(*service.addresses))
         notifier.ready()
+        at_end.enter_context(_shown(config, service))
+        _tell(service, notifier)
         pause = min(STATUS_SECONDS, (notifier.watchdog_seconds or 2 * STATUS_SECONDS) / 2)
         while not service.wait(0) and (received := signals.wait(pause)) in (None, RELOAD_SIGNAL):
             if received == RELOAD_SIGNAL:
                 notifier.reloading()
                 config = _reloaded(config, config_of)
                 notifier.ready()
-            notifier.status(service.status_line())
-            notifier.watchdog()
+            _tell(service, notifier)
         notifier.stopping()
         service.stop()
     if service.failure is not None:
@@ -156,6 +161,28 @@ def _reloaded(config: LedgerConfig, config_of: Callable[[], LedgerConfig]) -> Le
     if waiting := changed_keys(kept, new):
         logger.warning("reload_needs_restart keys=%s", ",".join(waiting))
     return kept
+
+
+def _tell(service: LedgerService, notifier: Notifier) -> None:
+    """The watchdog hears only that all is well; the status line says what is not."""
+    well = service.health.look()
+    notifier.status(service.status_line())
+    if well:
+        notifier.watchdog()
+
+
+def _shown(config: LedgerConfig, service: LedgerService) -> contextlib.ExitStack:
+    """The figures for Prometheus. A port or a file that somebody else has is no reason for a ledger not to serve."""
+    collector = LedgerCollector(service.figures, service.health.life)
+    shown = contextlib.ExitStack()
+    if config.metrics.address:
+        try:
+            shown.enter_context(MetricsServer(config.metrics.address, collector))
+        except ConfigError as error:
+            logger.error("metrics_not_served reason=%r hint=%r", str(error), error.hint)  # noqa: TRY400 - it is told in full
+    if config.metrics.textfile is not None:
+        shown.enter_context(Textfile(config.metrics.textfile, collector))
+    return shown
 
 
 def _parameter(text: str) -> tuple[str, int]:

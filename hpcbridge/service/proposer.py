@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from hpcbridge.daemon.life import PULSE_SECONDS, Pulse
 from hpcbridge.errors import LedgerUnavailable
 from hpcbridge.ledger.engine import Batch, Engine
 from hpcbridge.model.entries import Retry, RetryCode
@@ -43,6 +44,7 @@ class _Pending:
     batch: Batch
     proposals: tuple[Proposal, ...]
     submitted: float
+    made: float
 
 
 class Proposer:
@@ -57,7 +59,9 @@ class Proposer:
         clock: ProposerClock,
         last_at: Callable[[], Instant],
         give_back: Callable[[Sequence[Judged]], None],
+        pulse: Pulse | None = None,
     ) -> None:
+        """`pulse` tells that the thread of `run` is well."""
         self._engine = engine
         self._submitter = submitter
         self._key = key
@@ -70,6 +74,7 @@ class Proposer:
         self._pending: dict[bytes, _Pending] = {}
         self._changed = threading.Condition()
         self._stopping = False
+        self._pulse = pulse or Pulse("proposer", limit_seconds=PULSE_SECONDS, clock=time.monotonic)
 
     def has_room(self, owner: str) -> bool:
         """False while more waits than memory should hold, or than one member may have waiting; admission then answers RETRY."""
@@ -85,6 +90,15 @@ class Proposer:
             self._changed.notify()
         return True
 
+    def waiting(self) -> tuple[int, int]:
+        """How many proposals wait to be put into a batch, and their bytes."""
+        return len(self._waiting), self._waiting_bytes
+
+    def oldest_unseen_seconds(self) -> float:
+        """How long ago the oldest batch was made that the applier has not taken yet; 0 if there is none."""
+        with self._changed:
+            return max((time.monotonic() - pending.made for pending in self._pending.values()), default=0.0)
+
     def take(self, batch: Batch) -> tuple[Proposal, ...] | None:
         """The proposals of a batch of our own, the first time it is seen; None for a repeat or a batch of another replica."""
         with self._changed:
@@ -95,9 +109,11 @@ class Proposer:
     def run(self) -> None:
         """Proposes until `stop`, and then what is still waiting."""
         while (proposals := self._next()) is not None:
+            self._pulse.beat()
             if proposals:
                 self._propose(proposals)
             self._resubmit()
+        self._pulse.rest()
 
     def stop(self) -> None:
         """Takes nothing more; `run` ends when everything taken was seen in the order."""
@@ -119,6 +135,7 @@ class Proposer:
             while not self._waiting or len(self._pending) >= MAX_UNSEEN_BATCHES:
                 if self._stopping and not self._waiting and not self._pending:
                     return None
+                self._pulse.rest()
                 if not self._changed.wait(RESUBMIT_SECONDS if self._pending else None):
                     return ()
             size = 0
@@ -149,8 +166,9 @@ class Proposer:
             return
         envelopes = tuple(proposal.envelope for proposal in proposals)
         batch = seal_batch(self._submitter, at, envelopes=envelopes, key=self._key)
+        now = time.monotonic()
         with self._changed:
-            self._pending[batch.signature] = _Pending(batch, proposals, time.monotonic())
+            self._pending[batch.signature] = _Pending(batch, proposals, now, now)
         self._submit(batch)
 
     def _resubmit(self) -> None:

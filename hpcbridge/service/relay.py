@@ -95,6 +95,10 @@ class Relay:
         if emptied or over:
             logger.info("relay_cleaned expired=%d rentals_ended=%d", emptied, len(over))
 
+    def boxes(self) -> int:
+        """How many boxes wait to be collected."""
+        return self._file.boxes()
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()

@@ -6,26 +6,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hpcbridge.config import LedgerConfig
 from hpcbridge.contract.ticks import next_deadline
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, StorageError
+from hpcbridge.identity.certificates import read_authority
 from hpcbridge.ledger.checks import verify_range
 from hpcbridge.ledger.engines import ENGINES
 from hpcbridge.model.identities import Submitter
 from hpcbridge.model.quantities import Instant
 from hpcbridge.service.admission import Admission, VerifiedSignatures
 from hpcbridge.service.applier import Applier, Surroundings
-from hpcbridge.service.clock import ProposerClock
+from hpcbridge.service.census import Census, take_census
+from hpcbridge.service.clock import ProposerClock, wall_clock
 from hpcbridge.service.connections import Connections
 from hpcbridge.service.endpoints import LEDGER_SERVICE, House, ledger_handlers
 from hpcbridge.service.enrolment import ENROLMENT_SERVICE, EnrolmentOffice, Place, enrolment_handlers
 from hpcbridge.service.greeting import ForkSeen, Greeter
+from hpcbridge.service.health import Health
+from hpcbridge.service.metrics import Figures
 from hpcbridge.service.node import Node, Ticker
 from hpcbridge.service.opening import STORE_FILE, OpenLedger
 from hpcbridge.service.proposals import Judged
@@ -46,6 +50,8 @@ from hpcbridge.service.subscriptions import Feed
 from hpcbridge.service.tls import ServerCertificate
 from hpcbridge.wire.generated import ledger_pb2
 
+logger = logging.getLogger(__name__)
+
 CHECKER_THREADS = 2
 READER_THREADS = 3
 MAX_UNARY_CALLS = 1024
@@ -53,6 +59,8 @@ MAX_STRANGERS_CALLS = 4096
 """On the enrolment port, where nobody is known and a call may be opened by anyone."""
 STOP_SECONDS = 20.0
 ANSWERS_SECONDS = 2.0
+BEAT_SECONDS = 1.0
+CENSUS_SECONDS = 5.0
 REHASH_SECONDS = 60.0
 REHASH_ENTRIES = 4096
 RELAY_FILE = "relay.db"
@@ -62,19 +70,31 @@ RELAY_FILE = "relay.db"
 class Running:
     """One run of the service, from ports to threads. Made on the event loop and used there."""
 
-    def __init__(self, config: LedgerConfig, ledger: OpenLedger, *, fail: Callable[[HpcbridgeError], None], clock: ProposerClock) -> None:
+    def __init__(
+        self,
+        config: LedgerConfig,
+        ledger: OpenLedger,
+        *,
+        fail: Callable[[HpcbridgeError], None],
+        clock: ProposerClock,
+        health: Health | None = None,
+    ) -> None:
         self._config = config
+        self._clock = clock
+        self._health = health = health or Health(config.store.directory)
+        self._started_at = wall_clock()
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._stopping = False
         origin, limits, keys = ledger.genesis.origin, config.limits, ledger.keys
         self._ledger = ledger
-        self._checkers = ThreadPoolExecutor(CHECKER_THREADS, "checker")
-        self._reader_pool = ThreadPoolExecutor(READER_THREADS, "reader")
+        self._checkers = health.pool("checker", CHECKER_THREADS)
+        self._reader_pool = health.pool("reader", READER_THREADS)
         self._readers = Readers(config.store.directory / STORE_FILE)
         self._relay = Relay(RelayFile(config.store.directory / RELAY_FILE), now=clock.now)
         self._engine = ENGINES[config.engine.name](ledger.store.head().engine_position)
-        self._signer = Signer(ledger.prefix, ledger.high_water, origin=origin, key=keys.log_key, publish=self._publish)
+        pulse = health.pulse("signer")
+        self._signer = Signer(ledger.prefix, ledger.high_water, origin=origin, key=keys.log_key, publish=self._publish, pulse=pulse)
         published = self._signer.sign(ledger.tree.size, root=ledger.tree.root(), at=ledger.last_at)
         self._publisher = Publisher(self._loop, ledger.tree, leaf=lambda index: self._readers.reader().leaf(index), published=published)
         signatures, refusals = VerifiedSignatures(), Refusals()
@@ -96,7 +116,9 @@ class Running:
             clock=clock,
             last_at=lambda: self._applier.last_at,
             give_back=self._publisher.give_back,
+            pulse=health.pulse("proposer"),
         )
+        health.watch_order(self._proposer.oldest_unseen_seconds)
         self._applier = Applier(
             self._engine,
             ledger.store,
@@ -106,7 +128,13 @@ class Running:
             verify=signatures.verify_again,
             surroundings=Surroundings(take=self._proposer.take, sign=self._signer.put, written=self._written),
             refusals=refusals,
+            pulse=health.pulse("applier"),
         )
+        self._refusals = refusals
+        self._loop_pulse = health.pulse("loop")
+        self._rehashed = 0
+        self._census: Census | None = None
+        self._authority_ends_at = read_authority(keys.authority.certificate).not_after_at
         self._node = Node(
             origin,
             ledger.node,
@@ -215,9 +243,11 @@ class Running:
             await bound.server.start()
             await tell_health(bound, [service], serving=True)
         self._tasks = [asyncio.ensure_future(work) for work in self._works()]
+        for task in self._tasks:
+            task.add_done_callback(self._watch_task)
 
     def _works(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._streams.watch(), self._ticker.run(), self._rehash(), self._clean_relay()
+        return self._beat(), self._streams.watch(), self._ticker.run(), self._rehash(), self._clean_relay(), self._count_state()
 
     async def stop(self, *, orderly: bool) -> None:
         """Orderly: what was taken is stored, signed and answered first. Else at once, and nothing more is signed."""
@@ -247,6 +277,38 @@ class Running:
         submitters, listeners = self._streams.count(reading=True), self._streams.count(reading=False)
         faults = f", {self._applier.faults} envelopes refused by a mistake of the ledger: see its log" if self._applier.faults else ""
         return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners{faults}"
+
+    def figures(self) -> Figures:
+        """Everything that is counted, as it is now; from any thread."""
+        applier, reading = self._applier, self._streams.count
+        proposals, proposal_bytes = self._proposer.waiting()
+        return Figures(
+            started_at=self._started_at,
+            engine=self._config.engine.name,
+            directory=self._config.store.directory,
+            store=self._config.store.directory / STORE_FILE,
+            signed=self._publisher.size,
+            stored=self._ledger.store.size(),
+            high_water=self._ledger.high_water.mark.size,
+            last_entry_at=self._publisher.published.at,
+            entries=dict(applier.entries),
+            items=dict(applier.items),
+            refusals=self._refusals.counted(),
+            faults=applier.faults,
+            rehashed=self._rehashed,
+            proposals=proposals,
+            proposal_bytes=proposal_bytes,
+            unsigned_groups=self._signer.waiting(),
+            oldest_batch_seconds=self._proposer.oldest_unseen_seconds(),
+            stages={"apply": applier.took, "store": applier.storing_took, "sign": self._signer.took},
+            streams={"submit": reading(reading=True), "subscribe": reading(reading=False)},
+            most_streams=self._config.limits.streams,
+            ports={"ledger": self._servers[0][0].port, "enrolment": self._servers[1][0].port},
+            clock_refuses=self._clock.refuses,
+            clock_moved_ms=self._clock.moved_ms(),
+            authority_ends_at=self._authority_ends_at,
+            census=self._census,
+        )
 
     def _certificate(self) -> ServerCertificate:
         """A certificate of its own for each server, so that each makes it anew in time."""
@@ -282,6 +344,14 @@ class Running:
             if failure is not None:
                 self._fail(failure)
 
+    def _watch_task(self, task: asyncio.Task[None]) -> None:
+        """None of our tasks ends by itself: a ledger that ticks no more, or cuts nobody off any more, must not look alive."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        logger.error("task_ended task=%s", task.get_coro(), exc_info=error)
+        self._fail(error if isinstance(error, HpcbridgeError) else HpcbridgeError("a task of the ledger ended; the log shows why"))
+
     def _publish(self, published: Published, judged: Sequence[Judged], audiences: frozenset[str]) -> None:
         self._publisher.publish(published, judged, audiences)
 
@@ -304,6 +374,15 @@ class Running:
         """When something in the state falls due next."""
         return next_deadline(ReadState(self._readers.reader()))
 
+    async def _beat(self) -> None:
+        """The event loop's sign of life; it has none to give any more once it stops."""
+        try:
+            while True:
+                self._loop_pulse.beat()
+                await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            self._loop_pulse.rest()
+
     async def _rehash(self) -> None:
         """Looks through the store for what changed by itself, a piece a minute, for ever."""
         start = 0
@@ -316,6 +395,7 @@ class Running:
                 await self._loop.run_in_executor(self._reader_pool, self._verify_range, start, stop)
             except (IntegrityError, StorageError) as error:
                 self._fail(error)
+            self._rehashed += stop - start
             start = stop
 
     async def _clean_relay(self) -> None:
@@ -323,6 +403,20 @@ class Running:
         while True:
             await asyncio.sleep(self._config.limits.tick_seconds)
             await self._loop.run_in_executor(self._reader_pool, lambda: self._relay.clean(ReadState(self._readers.reader())))
+
+    async def _count_state(self) -> None:
+        """Counts members, rentals and money anew whenever the log grew, for at most a fiftieth of the time."""
+        while True:
+            began = self._loop.time()
+            if self._census is None or self._census.size != self._publisher.size:
+                try:
+                    self._census = await self._loop.run_in_executor(self._reader_pool, self._take_census, self._publisher.size)
+                except (IntegrityError, StorageError) as error:
+                    self._fail(error)
+            await asyncio.sleep(max(CENSUS_SECONDS, 50 * (self._loop.time() - began)))
+
+    def _take_census(self, size: int) -> Census:
+        return take_census(ReadState(self._readers.reader()), size, self._relay.boxes)
 
     def _verify_range(self, start: int, stop: int) -> None:
         verify_range(self._readers.reader(), start, stop)

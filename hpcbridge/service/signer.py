@@ -9,12 +9,15 @@ restored store cannot sign a second history. It overlaps with the applier's next
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hpcbridge.daemon.durations import Durations
+from hpcbridge.daemon.life import PULSE_SECONDS, Pulse
 from hpcbridge.failpoints import reach
 from hpcbridge.ledger.checkpoint import sign_checkpoint
 from hpcbridge.ledger.checks import SignedPrefix
@@ -56,7 +59,9 @@ class Signer:
         origin: str,
         key: Ed25519PrivateKey,
         publish: Callable[[Published, tuple[Judged, ...], frozenset[str]], None],
+        pulse: Pulse | None = None,
     ) -> None:
+        """`pulse` tells that the thread of `run` is well."""
         self._prefix = prefix
         self._high_water = high_water
         self._origin = origin
@@ -66,15 +71,24 @@ class Signer:
         self._groups: deque[StoredGroup] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._pulse = pulse or Pulse("signer", limit_seconds=PULSE_SECONDS, clock=time.monotonic)
+        self.took = Durations()
+        """How long signatures took: reading back, the high-water file, signing."""
 
     def sign(self, size: int, *, root: bytes, at: Instant) -> Published:
         """Checks and signs one tree head; IntegrityError, and no signature, if what is read back has another root."""
+        began = time.monotonic()
         self._prefix.extend(size, root)
         self._high_water.write(Mark(size=size, root=root))
         reach("signer.before_sign")
         checkpoint = sign_checkpoint(self._origin, size, root=root, key=self._key)
         self._published = Published(checkpoint, at)
+        self.took.add(time.monotonic() - began)
         return self._published
+
+    def waiting(self) -> int:
+        """How many stored groups wait for a signature."""
+        return len(self._groups)
 
     def put(self, group: StoredGroup) -> None:
         """Hands over a stored group; waits while the signer is far behind."""
@@ -99,6 +113,7 @@ class Signer:
     def run(self) -> None:
         """Signs and publishes until `stop`."""
         while groups := self._next():
+            self._pulse.beat()
             last = groups[-1]
             published = self._published
             if published is None or published.checkpoint.size != last.size:
@@ -108,6 +123,7 @@ class Signer:
 
     def _next(self) -> list[StoredGroup]:
         """All groups that wait, in order; empty at the end."""
+        self._pulse.rest()
         with self._changed:
             self._changed.wait_for(lambda: self._groups or self._stopping)
             groups = list(self._groups)

@@ -184,16 +184,20 @@ def test_failing_check_starves_the_watchdog_until_it_works(manager: Any) -> None
         if full:
             raise OSError(28, "No space left on device")
 
-    with running(watched(manager, check=check)):
+    boss = watched(manager, check=check)
+    with running(boss):
         for _ in range(3):
             assert checks.acquire(timeout=PATIENCE)
         manager.wait_for("READY=1")
+        assert manager.next() == "STATUS=test write failed: [Errno 28] No space left on device"
         manager.socket.settimeout(0)
         with pytest.raises(BlockingIOError):
             manager.next()
         manager.socket.settimeout(PATIENCE)
+        assert not boss.life().is_well
         full = False
         manager.wait_for("WATCHDOG=1")
+        assert boss.life().is_well
 
 
 def _wedge(manager: Any, caplog: pytest.LogCaptureFixture, *, until: Callable[[Supervisor], None]) -> None:
