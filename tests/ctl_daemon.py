@@ -97,6 +97,7 @@ def write_config(directory: Path, socket: Path) -> Path:
     """A configuration file that names the socket."""
     file = directory / "hpcbridged.toml"
     file.write_text(
-        f'state_directory = "{directory}/state"\n[cluster]\nname = "c1"\n[scheduler]\nname = "slurm"\n[control]\nsocket = "{socket}"\n'
+        f'state_directory = "{directory}/state"\n[cluster]\nname = "c1"\nlogin_address = "l"\n'
+        f'[scheduler]\nname = "slurm"\n[control]\nsocket = "{socket}"\n'
     )
     return file

@@ -264,8 +264,57 @@ def test_what_is_no_text_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_required_section_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="scheduler"):
-        load(tmp_path, '[cluster]\nname = "north"\n')
+    with pytest.raises(ConfigError, match=r"hpcbridged.toml: the section \[scheduler\] is missing") as caught:
+        load(tmp_path, '[cluster]\nname = "north"\nlogin_address = "l"\n')
+    assert caught.value.hint == "it says how to ask it, and needs: name"
+
+
+def test_the_file_of_the_package_untouched_says_that_all_of_it_is_comment(tmp_path: Path) -> None:
+    shipped = Path(__file__).parent.parent / "packaging/config/hpcbridged.toml"
+    with pytest.raises(ConfigError, match=r"the section \[cluster\] is missing") as caught:
+        load(tmp_path, shipped.read_text())
+    assert "every line of the file is still a comment" in caught.value.hint
+    inner = shipped.read_text().splitlines()
+    config = load(tmp_path, "\n".join(line[1:] if line[1:2] in "[abcdefghijklmnopqrstuvwxyz" and line[1:] else line for line in inner))
+    assert config.cluster.login_address == "login.north.example"
+
+
+def test_a_required_key_that_is_missing_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hpcbridged.toml:3: \[cluster\] login_address is missing") as caught:
+        load(tmp_path, GOOD.replace('login_address = "login.north.example"\n', ""))
+    assert "where tenants log in" in caught.value.hint
+    with pytest.raises(ConfigError, match=r"\[ledger\] address is missing"):
+        load(tmp_path, GOOD.replace('address = "ledger.example:7443"\n', ""))
+
+
+SITES = (
+    ('login_address = ""', "login_address '' is no address"),
+    ('login_address = "log in"', "login_address 'log in' is no address"),
+    ('login_address = "l\\u00e9"', "is no address"),
+    (f'login_address = "{"l" * 256}"', "is no address"),
+)
+
+
+@pytest.mark.parametrize(("line", "complaint"), SITES)
+def test_a_login_address_that_the_ledger_would_refuse(tmp_path: Path, line: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=rf"hpcbridged.toml:5: .*{complaint}"):
+        load(tmp_path, GOOD.replace('login_address = "login.north.example"', line))
+
+
+@pytest.mark.parametrize(
+    ("programs", "complaint"),
+    [
+        ([("a", "1"), ("a", "1")], "number 3: a 1 stands above already"),
+        ([("", "1")], "number 2: name has 1 to 64 characters"),
+        ([("a" * 65, "1")], "number 2: name has 1 to 64 characters"),
+        ([("a", "1" * 65)], "number 2: version has at most 64 characters"),
+        ([(f"a{number}", "") for number in range(1000)], "number 1001: more than 1000"),
+    ],
+)
+def test_programs_that_the_ledger_would_refuse(tmp_path: Path, programs: list[tuple[str, str]], complaint: str) -> None:
+    more = "".join(f'[[cluster.programs]]\nname = "{name}"\nversion = "{version}"\n' for name, version in programs)
+    with pytest.raises(ConfigError, match=complaint):
+        load(tmp_path, GOOD.replace("[cluster.rates]", f"{more}[cluster.rates]"))
 
 
 def test_an_empty_ledger_file_gives_the_defaults_of_the_manual(tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ class Chain:
                     code, reason = (refusal.code, refusal.reason) if refusal else (EntryOutcome.ACCEPTED, "")
                     note_answers(db, [row[2] for row in rows], code, reason, at=at)
                 if rows and rows[0][1] == PayloadType.REGISTRATION:
+                    if not each.refusals:
+                        # It may have been refused before, while the ledger's admins had not yet made room for it.
+                        db.execute("DELETE FROM refused WHERE type = ? AND content = ?", (PayloadType.REGISTRATION, rows[0][2]))
                     write_meta(db, "registration", rows[0][2])
                 db.execute("DELETE FROM waiting WHERE sequence = ?", (each.sequence,))
                 db.execute(
@@ -132,6 +135,15 @@ class Chain:
     def refused(self, limit: int) -> list[tuple[str, bytes, str, str, int, int]]:
         """The latest refused items: type, content, code, reason, index of the entry, its time."""
         return self._file.rows("SELECT type, content, code, reason, entry_index, at FROM refused ORDER BY id DESC LIMIT ?", (limit,))
+
+    def refused_registration(self) -> tuple[str, str, int] | None:
+        """Code, reason and time if the ledger refused the registration that it answered to last."""
+        row = self._file.row(
+            "SELECT code, reason, at FROM refused WHERE type = ? AND content = (SELECT value FROM meta WHERE key = 'registration')"
+            " ORDER BY id DESC LIMIT 1",
+            (PayloadType.REGISTRATION,),
+        )
+        return None if row is None else (str(row[0]), str(row[1]), int(row[2]))
 
     def receipts(self, limit: int) -> list[tuple[int, int, bytes, str, int, int]]:
         """The latest receipts: index, number, epoch, outcomes as JSON, time received, items."""

@@ -116,6 +116,7 @@ def _status(parts: Parts) -> Json:
             "last_error": gateway.last_error,
             "waits_for_approval": gateway.waits_for_approval,
             "events_hidden": _hidden(parts.hidden_events()),
+            "registration_refused": _refused_registration(parts),
         },
         "scheduler": {
             "name": parts.config.scheduler.name,
@@ -153,6 +154,11 @@ def _tenancy(tenancy: Tenancy) -> Json:
         "next_at": _time(tenancy.next_at) if step is not None and tenancy.next_at else None,
         "failed_at": _time(tenancy.failed_at),
     }
+
+
+def _refused_registration(parts: Parts) -> Json | None:
+    refused = parts.spool.chain.refused_registration()
+    return None if refused is None else {"code": refused[0], "reason": refused[1], "at": _time(refused[2])}
 
 
 def _hidden(events: HiddenEvents | None) -> Json | None:

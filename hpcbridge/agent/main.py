@@ -245,7 +245,7 @@ class _Daemon:
 
     def run(self) -> int:
         """Runs until stopped; the exit status."""
-        self._register()
+        self._register(again=True)
         parts = self._parts()
         control = ControlServer(self._config.control.socket, handlers(parts), acting=ACTING, group=self._config.control.group)
         with contextlib.ExitStack() as at_end:
@@ -318,14 +318,18 @@ class _Daemon:
             log_key=KeyDirectory(self._config.identity_directory).load_log_public_key(),
         )
 
-    def _register(self) -> None:
-        """`[cluster]` is sent when it differs from what the ledger answered to last; with the key for addresses, if it takes one."""
+    def _register(self, *, again: bool = False) -> None:
+        """`[cluster]` is sent when it differs from what the ledger answered to last; with the key for addresses, if it takes one.
+
+        `again`: also when that was refused, for a person may have made room for it.
+        """
         registration = registration_of(self._config)
         if self._sends_key():
             key = self._identity.load_or_create_sealing_key().public_key().public_bytes_raw()
             registration = dataclasses.replace(registration, sealing_key=key)
         content = encode(registration)
-        if self._spool.meta("registration") == content or self._spool.is_waiting(PayloadType.REGISTRATION, content):
+        refused = again and self._spool.chain.refused_registration() is not None
+        if (self._spool.meta("registration") == content and not refused) or self._spool.is_waiting(PayloadType.REGISTRATION, content):
             return
         self._spool.store((Item(payload_type=PayloadType.REGISTRATION, content=content, replaces="registration"),), at=_now())
 
@@ -358,7 +362,7 @@ class _Daemon:
         for name in ("nodes", "queues", "vitals"):
             self._workers[name].act_every(getattr(intervals, name))
         self._workers["samples"].act_every(intervals.cluster_state)
-        self._register()
+        self._register(again=True)
         logger.info("reloaded changed=%s", ",".join(changed_keys(old, self._config)) or "nothing")
         if waiting := changed_keys(self._config, new):
             logger.warning("reload_needs_restart keys=%s", ",".join(waiting))

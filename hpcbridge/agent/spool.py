@@ -234,7 +234,11 @@ class Spool:
         with self.file.transaction() as db:
             drop_receipts(db, before=at - self._keep_ms)
             forget_gone(db, before=at - GONE_KEPT_MS)
-            db.execute("DELETE FROM refused WHERE at < ?", (at - 4 * self._keep_ms,))
+            # The registration in force is told of for as long as it is refused.
+            db.execute(
+                "DELETE FROM refused WHERE at < ? AND content IS NOT (SELECT value FROM meta WHERE key = 'registration')",
+                (at - 4 * self._keep_ms,),
+            )
         self.tenants.forget(at=at)
         self._make_reserve()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hpcbridge.config.checks import check_address, check_positive
-from hpcbridge.config.cluster import ClusterSection, check_location, check_queues, registration_of
+from hpcbridge.config.cluster import ClusterSection, check_location, check_queues, check_site, registration_of
 from hpcbridge.config.log import LogSection
 from hpcbridge.config.metrics import MetricsSection, check_metrics
 from hpcbridge.config.source import Source
@@ -152,6 +152,7 @@ def load_agent_config(path: Path) -> AgentConfig:
     """Reads hpcbridged.toml; ConfigError naming file, line and key."""
     source = Source(path)
     config = source.read(AgentConfig)
+    check_site(source, config.cluster)
     check_location(source, config.cluster)
     check_queues(source, config.cluster.queues)
     try:

@@ -22,6 +22,9 @@ from hpcbridge.model.printable import is_printable
 
 _MICRO = Decimal(1_000_000)
 _FREE = ": 0 is no price; ask at least 0.000001, or leave the rates out and nothing is offered"
+_LOGIN_ADDRESS = re.compile(r"[\x21-\x7e]{1,255}")
+MAX_PROGRAMS = 1000
+MAX_PROGRAM_TEXT = 64
 MAX_QUEUES = 256
 MAX_QUEUE_TEXT = 64
 QUEUE_FIGURES = {"max_cores": (1, 1 << 31), "gpus": (0, 1 << 31), "memory_bytes": (1, MAX_BYTES), "max_walltime_seconds": (1, 1 << 31)}
@@ -71,7 +74,7 @@ class ClusterSection:
     """
 
     name: Annotated[str, "its name on the ledger, for ever: lower-case letters, digits and hyphens"]
-    login_address: Annotated[str, "where tenants log in; told to them with their passcode"] = ""
+    login_address: Annotated[str, "where tenants log in; told to them with their passcode"]
     location: Annotated[
         tuple[Decimal, Decimal] | None,
         "latitude and longitude in degrees, for example [18.79, 98.98]; without it nobody pays a surcharge for distance",
@@ -135,6 +138,27 @@ def _micro(what: str, value: Decimal | None, *, limit: int = 1_000_000_000) -> i
     if scaled is None or scaled != scaled.to_integral_value():
         raise ValueError(f"{what} {value}: use up to six decimals and at most {limit}")
     return int(scaled)
+
+
+def check_site(source: Source, section: ClusterSection) -> None:
+    """What the ledger would refuse of login address and programs, said here with its line."""
+    if not _LOGIN_ADDRESS.fullmatch(section.login_address):
+        place, told = ("cluster", "login_address"), f"[cluster] login_address {section.login_address[:60]!r} is no address"
+        raise source.error(place, told, hint='where tenants log in, without spaces, for example "login.north.example"')
+    known: set[ProgramSection] = set()
+    for number, program in enumerate(section.programs, start=1):
+        fault = ""
+        if not 1 <= len(program.name) <= MAX_PROGRAM_TEXT:
+            fault = f"name has 1 to {MAX_PROGRAM_TEXT} characters"
+        elif len(program.version) > MAX_PROGRAM_TEXT:
+            fault = f"version has at most {MAX_PROGRAM_TEXT} characters"
+        elif program in known:
+            fault = f"{program.name} {program.version}".rstrip() + " stands above already"
+        elif number > MAX_PROGRAMS:
+            fault = f"more than {MAX_PROGRAMS}"
+        if fault:
+            raise source.error(("cluster", "programs", "name"), f"[[cluster.programs]] number {number}: {fault}", number=number)
+        known.add(program)
 
 
 def check_location(source: Source, section: ClusterSection) -> None:

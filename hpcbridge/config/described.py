@@ -57,6 +57,19 @@ def about_key(config: Any, place: tuple[str, ...]) -> str:
     return about
 
 
+def section_at(config: Any, place: tuple[str, ...]) -> Any:
+    """The dataclass of the section at ``place``; None if there is a plain value."""
+    for name in place:
+        config = section_of(typing.get_type_hints(config).get(name)) if config is not None else None
+    return config
+
+
+def needed_keys(config: Any, place: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys without which the section at ``place`` is not read."""
+    kind = section_at(config, place)
+    return tuple(each.name for each in dataclasses.fields(kind) if _is_required(each)) if kind is not None else ()
+
+
 def section_of(hint: Any) -> Any:
     """The dataclass a key holds, directly, optionally or in a tuple; None for plain values."""
     plain = _plain(hint)
@@ -79,8 +92,11 @@ def _sections(kind: Any, path: str, *, repeated: bool) -> Iterator[Section]:
 
 
 def _key(item: dataclasses.Field[Any], hint: Any) -> Key:
-    required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    return Key(name=item.name, kind=_kind(_plain(hint)), default=_written(item), about=_about(hint), required=required)
+    return Key(name=item.name, kind=_kind(_plain(hint)), default=_written(item), about=_about(hint), required=_is_required(item))
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
 
 
 def _about(hint: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from hpcbridge.config.described import about_key, section_of
+from hpcbridge.config.described import about_key, needed_keys, section_at, section_of
 from hpcbridge.errors import ConfigError
 
 Config = TypeVar("Config")
@@ -70,11 +70,28 @@ class Source:
 
     def _type_error(self, kind: Any, message: str) -> ConfigError:
         reason, _, path = message.partition(" - at `$")
+        missing = re.search(r"missing required field `(\w+)`", reason)
+        if missing:
+            path = f"{path.rstrip('`')}.{missing[1]}"
         place = tuple(re.sub(r"\[[^]]*\]", "", path.rstrip("`")).strip(".").split("."))
         entry = re.search(r"\[(\d+)\]", path)
         number = 0 if entry is None else int(entry[1]) + 1
+        if missing:
+            return self._missing(kind, place, number)
         hint = _choices(kind, place) or _meaning(kind, place)
         return self.error(place, f"{'.'.join(place)}: {_plain(reason)}".removeprefix(": "), hint=hint, number=number)
+
+    def _missing(self, kind: Any, place: tuple[str, ...], number: int) -> ConfigError:
+        """A section or key that has to be there."""
+        if section_at(kind, place) is None:
+            written = f"[{'.'.join(place[:-1])}] " if place[:-1] else ""
+            return self.error(place, f"{written}{place[-1]} is missing", hint=_meaning(kind, place), number=number)
+        what = f"the section [{'.'.join(place)}] is missing"
+        if not any(line.strip() and not line.lstrip().startswith("#") for line in self.text.splitlines()):
+            told = "every line of the file is still a comment: take the # away from those that you need, and write what is so at your site"
+            return ConfigError(f"{self.path}: {what}", hint=told)
+        told = f"it says {about_key(kind, place)}, and needs: {', '.join(needed_keys(kind, place))}"
+        return ConfigError(f"{self.path}: {what}", hint=told)
 
     def error(self, place: tuple[str, ...], message: str, *, hint: str = "", number: int = 0) -> ConfigError:
         """A complaint with the line where the last key of ``place`` stands."""

@@ -32,6 +32,12 @@ _ASKED_WHEN_NEEDED = ("ended", "ended_fallback")
 _NEED_THE_LEDGER = ("gateway", "listener", "renewal")
 """Workers that cannot do their work without a connection: said once, not once for each."""
 _ACCOUNTS_SHOWN = 5
+_REGISTER_AGAIN = "then: hpcbridgectl check && systemctl reload hpcbridged"
+_REGISTRATION_TODO = {
+    "ALREADY_EXISTS": "ask the network's admins, or take another [cluster] name and move the spool away",
+    "NOT_PERMITTED": "ask the network's admins what this identity may register",
+    "NOT_APPROVED": "ask the network's admins: hpcbridgectl admin approve NAME; the next start or reload registers again",
+}
 _MEND = "it is tried again and again; mend what the reason names, then: hpcbridgectl spool flush"
 _ACCOUNT_STEPS = {
     "create": ("is not made yet", _MEND),
@@ -191,6 +197,12 @@ def _ledger_findings(ledger: Json, at: Instant) -> Iterator[Finding]:
         yield Finding(
             what=f"no connection to the ledger: {ledger.get('last_error') or 'not tried yet'}",
             todo="nothing is lost: changes wait in the spool and are sent when it is back. Check address, network and firewall.",
+        )
+    refused = ledger.get("registration_refused")
+    if refused:
+        yield Finding(
+            what=f"the ledger refused the registration of this cluster: {refused['code']}: {refused['reason']}",
+            todo=_REGISTRATION_TODO.get(refused["code"], f"change [cluster] in hpcbridged.toml as the reason says, {_REGISTER_AGAIN}"),
         )
     hidden = ledger.get("events_hidden")
     if hidden:

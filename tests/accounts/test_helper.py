@@ -252,6 +252,7 @@ def test_the_scripts_of_a_sticky_folder_can_be_roots(scripts: Path) -> None:
 CONFIG = """
 [cluster]
 name = "c1"
+login_address = "login.example"
 [scheduler]
 name = "slurm"
 accounts_scripts = "{scripts}"

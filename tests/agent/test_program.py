@@ -25,6 +25,7 @@ CONFIG = """
 state_directory = "{state}"
 [cluster]
 name = "c1"
+login_address = "login.example"
 [scheduler]
 name = "{scheduler}"
 scripts = "/nowhere"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -15,16 +16,19 @@ import pytest
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keys import new_key
 from hpcbridge.identity.keystore import KeyDirectory, save_private_key
+from hpcbridge.model.clusters import Vetting
 from hpcbridge.model.identities import Role
+from hpcbridge.model.transactions import Decision
 from hpcbridge.wire.control import ask
 from tests.bridge import BIN, Process, wait_until
-from tests.ledger_simulator import LedgerSimulator, now
+from tests.ledger_simulator import ADMIN, LedgerSimulator, now
 from tests.scripted_slurm import Line, ScriptedSlurm
 
 CONFIG = """
 state_directory = "{state}"
 [cluster]
 name = "{cluster}"
+login_address = "login.example"
 [scheduler]
 name = "slurm"
 scripts = "{scripts}"
@@ -47,6 +51,7 @@ class Frontend:
 
     def __init__(self, ledger: LedgerSimulator, directory: Path, name: str) -> None:
         self.ledger = ledger
+        self.name = name
         self.slurm = ScriptedSlurm(directory / "slurm")
         self.slurm.jobs([Line(job_id="1")])
         self.state = directory / "state"
@@ -79,6 +84,11 @@ class Frontend:
 
     def status(self) -> Any:
         return ask(self.state / "c.sock", "status")
+
+    def ctl(self, *arguments: str) -> str:
+        """Standard output of the command, asked about this daemon."""
+        argv = [str(BIN / "hpcbridgectl"), "--config", str(self.config), *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20, env={**os.environ, "COLUMNS": "400"}).stdout
 
     def query(self, name: str) -> Any:
         return next((query for query in self.status()["scheduler"]["queries"] if query["name"] == name), None)
@@ -186,6 +196,32 @@ def test_the_spool_of_another_cluster_is_refused(frontend: Frontend) -> None:
     assert status == 78
     assert "is the spool of" in said
     assert "move the old spool away first" in said
+
+
+def test_a_refused_registration_is_shown_with_what_to_do_and_tried_again_at_the_next_start(frontend: Frontend) -> None:
+    name = frontend.identity.load_profile().submitter.member
+    frontend.ledger.submit(ADMIN, Decision(name=name, vetting=Vetting.SUSPENDED, note="")).check_accepted()
+    frontend.start()
+    wait_until(lambda: frontend.status()["ledger"]["registration_refused"] is not None, what="the refusal")
+    said = frontend.ctl("status")
+    assert "needs attention" in said
+    assert f"the ledger refused the registration of this cluster: NOT_APPROVED: member {name} is SUSPENDED" in said
+    assert "ask the network's admins" in said
+    frontend.stop()
+
+    frontend.ledger.submit(ADMIN, Decision(name=name, vetting=Vetting.APPROVED, note="")).check_accepted()
+    frontend.start()
+    wait_until(lambda: frontend.status()["ledger"]["registration_refused"] is None, what="the registration")
+    wait_until(lambda: "is all right" in frontend.ctl("status"), what="all to be well")
+
+
+def test_a_name_that_belongs_to_another_member_is_told(frontend: Frontend) -> None:
+    frontend.ledger.provider(f"{frontend.name}-other", cluster=f"{frontend.name}-c")
+    frontend.replace(f'name = "{frontend.name}"', f'name = "{frontend.name}-c"')
+    frontend.start()
+    wait_until(lambda: frontend.status()["ledger"]["registration_refused"] is not None, what="the refusal")
+    assert "ALREADY_EXISTS" in frontend.ctl("status")
+    assert "take another [cluster] name" in frontend.ctl("status")
 
 
 def test_what_is_wrong_with_a_script_is_shown_with_its_query(frontend: Frontend) -> None:

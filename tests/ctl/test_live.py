@@ -199,7 +199,8 @@ def write_config(directory: Path, identity: Path, *, scripts: Path = SCRIPTS, sc
         (state / "identity").symlink_to(identity)
     file = directory / "hpcbridged.toml"
     file.write_text(
-        f'state_directory = "{state}"\n[cluster]\nname = "c1"\n[scheduler]\nname = "{scheduler}"\nscripts = "{scripts}"\n{extra}'
+        f'state_directory = "{state}"\n[cluster]\nname = "c1"\nlogin_address = "l"\n'
+        f'[scheduler]\nname = "{scheduler}"\nscripts = "{scripts}"\n{extra}'
     )
     return file
 

@@ -141,7 +141,8 @@ def test_a_script_that_is_missing_or_hangs_is_said_and_left_out(tmp_path: Path) 
     hang = tmp_path / "scripts/slurm/nodes"
     hang.write_text("#!/bin/sh\nexec sleep 60\n")
     config.write_text(
-        f'[cluster]\nname = "lab"\n[scheduler]\nname = "{scheduler}"\nscripts = "{tmp_path / "scripts"}"\ntimeout_seconds = 1\n'
+        '[cluster]\nname = "lab"\nlogin_address = "l"\n'
+        f'[scheduler]\nname = "{scheduler}"\nscripts = "{tmp_path / "scripts"}"\ntimeout_seconds = 1\n'
     )
     done = run("--config", str(config), "record", str(tmp_path / "new"), "-o", "json")
     assert done.exit_code == 0, done.output

@@ -21,7 +21,7 @@ from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.errors import ConfigError
 
 PATIENCE = 20.0
-CONFIG = AgentConfig(cluster=ClusterSection(name="north"), scheduler=SchedulerSection(name="slurm"))
+CONFIG = AgentConfig(cluster=ClusterSection(name="north", login_address="l"), scheduler=SchedulerSection(name="slurm"))
 
 
 def run_with_hangup(manager: Any, reload: Callable[[], None]) -> list[str]:
@@ -95,7 +95,10 @@ def test_a_stop_counts_before_a_reload() -> None:
             {"intervals": IntervalsSection(nodes=5, queues=6), "log": LogSection(level="debug")},
             ("intervals.nodes", "intervals.queues", "log.level"),
         ),
-        ({"cluster": ClusterSection(name="south", queues=(QueueSection(name="q"),))}, ("cluster.name", "cluster.queues")),
+        (
+            {"cluster": ClusterSection(name="south", login_address="l", queues=(QueueSection(name="q"),))},
+            ("cluster.name", "cluster.queues"),
+        ),
         ({"scheduler": SchedulerSection(name="slurm", environment={"SLURM_CONF": "/x"})}, ("scheduler.environment",)),
     ],
 )
