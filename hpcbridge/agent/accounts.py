@@ -304,6 +304,7 @@ class Accounts:
         leave_sealed(self._call, tenancy.rental, SealedKind.PASSCODE, box=tenancy.sealed)
         reach("accounts.after_relay")
         self._spool.tenants.change(tenancy.rental, partial(relayed, sealed=tenancy.sealed, at=self._clock()))
+        self._contacts_after = self._monotonic()  # an address that was left before is waited for no longer
         logger.info("passcode_left rental=%s", tenancy.rental)
 
     def _close(self, tenancy: Tenancy) -> None:
