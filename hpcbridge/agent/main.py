@@ -71,6 +71,7 @@ ACCOUNTS_LIMIT_SECONDS = 300
 LONGEST_PAUSE_SECONDS = 60.0
 """However long something was down: ended jobs leave the scheduler's list after minutes."""
 _DAY_MS = 86_400_000
+_LOCK_ATTEMPTS = 100
 _MIXED = "were files of two enrolments mixed? Restore all of one from a backup, or move the directory away and enrol again"
 
 
@@ -107,6 +108,7 @@ def _run(config: AgentConfig, path: Path) -> int:
     keep_ms = config.spool.keep_days * _DAY_MS
     with (
         Spool(config.spool_path, cluster=config.cluster.name, quota_bytes=config.spool.quota_bytes, keep_ms=keep_ms) as spool,
+        identity.lock(attempts=_LOCK_ATTEMPTS),  # a command that numbered with this key would end this daemon's epoch
         LedgerClient(_endpoints(config, profile), identity) as client,
     ):
         _check_belongs(spool, profile, config)

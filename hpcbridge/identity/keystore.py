@@ -190,7 +190,7 @@ class KeyDirectory:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
         raise HpcbridgeError(
             f"{self.path}: in use by process {holder if holder.isdecimal() else 'unknown'}",
-            hint="wait until the other command has ended, then try again",
+            hint="wait until the other command has ended; if it is hpcbridged, leave out --identity: commands then go through it",
         )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from hpcbridge.errors import IdentityError
+from hpcbridge.errors import BadData, IdentityError
 from hpcbridge.identity.certificates import read_authority, read_certificate, verify_issued, verify_valid_at
 from hpcbridge.identity.hpke import open_base, seal_base
 from hpcbridge.identity.sealing import sign, verify
@@ -148,17 +148,17 @@ def passcode_to_text(sealed: bytes) -> str:
 
 
 def passcode_from_text(text: str) -> bytes:
-    """The sealed passcode in a text, whatever stands around it (a mail's head, quoting); IdentityError if there is not exactly one."""
+    """The sealed passcode in a text, whatever stands around it (a mail's head, quoting); BadData if there is not exactly one."""
     found = _ARMOUR.findall(_LIFTED.sub("", text))
     if len(found) != 1:
-        raise IdentityError(
-            f"{len(found)} sealed passcodes in this text, there should be one",
+        raise BadData(
+            f"there are {len(found)} sealed passcodes in this text; there should be one" if found else "no sealed passcode is in this text",
             hint="save the whole mail, from its BEGIN HPCBRIDGE PASSCODE line to its END line",
         )
     try:
         return base64.b64decode("".join(found[0].split()), validate=True)
     except binascii.Error as error:
-        raise IdentityError("the sealed passcode in this text is not whole") from error
+        raise BadData("the sealed passcode in this text is not whole") from error
 
 
 def _read(sealed: bytes) -> tuple[_Signed, _Payload]:

@@ -112,8 +112,13 @@ def test_every_command_of_a_running_daemon(tmp_path: Path) -> None:
         with pytest.raises(HpcbridgeError):
             command("nonsense")
 
+        assert bridge.agent is not None
+        own = ("--identity", str(bridge.agent_identity), "documents", "submit", str(bridge.agent_config), "--kind", "a", "--title", "T")
+        with pytest.raises(RuntimeError, match=f"in use by process {bridge.agent.pid}"):
+            bridge.ctl(*own)
         slurm.script("jobs", "exec sleep 100")
         wait_until(lambda: command("status")["scheduler"]["reachable"] is True, what="the daemon to answer while a script hangs")
-        assert bridge.agent is not None
         assert bridge.agent.end() == 0
+        assert bridge.agent.log.read_text().count("epoch_opened") == 1, "no command ended the daemon's chain of numbers"
+        assert "is on record" in bridge.ctl(*own), "nobody else works with this key any more"
         assert "Traceback" not in bridge.agent.log.read_text()

@@ -180,7 +180,7 @@ def test_the_mail_that_came_instead(market: Network, tmp_path: Path) -> None:
     result = market.run("ulla", "passcode", name, "--file", str(mail))
     assert (result.exit_code, SECRET in result.stdout) == (0, True), result.stderr
     assert "is not here" in failure(market, "passcode", name, "--file", str(mail))
-    assert "0 sealed passcodes" in failure(market, "passcode", name, "--file", "/dev/null", status=77)
+    assert "no sealed passcode is in this text" in failure(market, "passcode", name, "--file", "/dev/null", status=65)
     assert market.run("ulla", "passcode", name, "--file", str(mail), "--new").exit_code == 2
 
 

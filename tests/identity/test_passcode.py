@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from hpcbridge.errors import CertificateExpired, IdentityError, SignatureInvalid
+from hpcbridge.errors import BadData, CertificateExpired, IdentityError, SignatureInvalid
 from hpcbridge.identity import passcode
 from hpcbridge.identity.authority import Authority
 from hpcbridge.identity.certificates import build_csr
@@ -156,7 +156,7 @@ def test_the_text_form_survives_a_mail(authority: Authority, tenant: X25519Priva
     quoted = "From: robot\r\n\r\nHello,\r\n" + "".join(f"> {line}\r\n" for line in text.splitlines()) + "\r\n-- \r\nBye"
     assert passcode_from_text(text) == passcode_from_text(quoted) == sealed
     for broken in ("", text + text, text.replace("END", "ND"), text.replace(text[60], "*", 1)):
-        with pytest.raises(IdentityError):
+        with pytest.raises(BadData):
             passcode_from_text(broken)
 
 
