@@ -111,6 +111,7 @@ def _status(parts: Parts) -> Json:
             "last_receipt_at": _time(gateway.last_receipt_at),
             "epoch": numbers.epoch.hex() or None,
             "next_sequence": numbers.next_sequence,
+            "checkpoint": note or None,
             "checkpoint_size": parse_checkpoint(note, profile.origin, parts.log_key).size if note else None,
             "certificate_expires_at": _time(parts.certificate().not_after_at),
             "last_error": gateway.last_error,

@@ -24,7 +24,7 @@ from hpcbridge.ctl.output import ago, moment, note, print_facts, print_json, pri
 from hpcbridge.ctl.progress import progress
 from hpcbridge.ctl.verdict import Finding, print_verdict, verdict_as_json
 from hpcbridge.ctl.watch import watch_option
-from hpcbridge.errors import BadData, IntegrityError, LedgerUnavailable
+from hpcbridge.errors import BadData, HpcbridgeError, IntegrityError, LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory, read_file, write_file
 from hpcbridge.ledger.checkpoint import parse_checkpoint
@@ -112,6 +112,23 @@ def _refused(reply: ledger_pb2.LedgerStatus) -> Iterator[tuple[str, str]]:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+@ledger_group.command("checkpoint")
+@pass_context
+def checkpoint(context: Context) -> None:
+    """Print the largest checkpoint that was verified here, as signed text. No ledger is asked: it is for one that has to be mended."""
+    own = KeyDirectory(context.identity_path()).is_enrolled() and not context.is_daemons()
+    if context.has_daemon() and not own:
+        held = context.control("status")["ledger"]["checkpoint"]
+    else:
+        identity = reading_identity(context, offline=True)
+        pins = pins_of(identity)
+        seen = (*load_seen(identity, pins), *(receipt.checkpoint for receipt in kept_receipts(identity, pins)))
+        held = max(seen, key=lambda each: each.size).note if seen else None
+    if held is None:
+        raise HpcbridgeError("no checkpoint was verified here yet")
+    print(held, end="")
 
 
 @ledger_group.command("verify")
@@ -321,7 +338,7 @@ def _in_words(verified: Verified, facts: Mapping[str, Any]) -> Iterator[tuple[st
     span = f" from {moment(verified.first_at)} to {moment(verified.last_at)} UTC" if verified.first_at is not None else ""
     yield "ledger", f"{facts['origin']}: {verified.entries} entries{span}"
     yield "checkpoint", "signed by the pinned log key; all leaves together have its root"
-    yield "signatures", f"{verified.signatures} verified, of {verified.submitters} submitters; numbers without hole or repeat"
+    yield "signatures", f"{verified.signatures} verified, of {_counted(verified.submitters, 'submitter')}; numbers without hole or repeat"
     if verified.hidden:
         yield "hidden", f"{verified.hidden} entries are not yours to read: known by their hash, not replayed"
         if verified.unproven:

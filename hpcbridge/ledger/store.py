@@ -12,6 +12,7 @@ more: SQLite may have lost what the failed sync should have kept, and only a new
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -124,6 +125,11 @@ class StoreReader:
         else:
             rows = self._query(f"{_EVENTS} WHERE audience=? AND id>? ORDER BY id LIMIT ?", (audience, after, limit))
         return [(Cursor(row[0] >> ORDINAL_BITS, row[0] & MAX_ORDINAL), _event(row)) for row in rows]
+
+    def copy_to(self, path: Path) -> None:
+        """Writes what is durable now into a new file, while the writer goes on."""
+        with self._lock, errors_while("copying to", path), contextlib.closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def close(self) -> None:
         """Closes the connection."""

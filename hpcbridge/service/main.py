@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The hpcbridge authors
 # SPDX-License-Identifier: Apache-2.0
-"""``hpcbridge-ledgerd``: init, run, accept-clock, rebuild-high-water. Data goes to standard output, everything else to standard error."""
+"""``hpcbridge-ledgerd``: init, run, backup, accept-clock, rebuild-high-water. Answers go to standard output, all else to standard error."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from hpcbridge.daemon.vitals import forbid_core_dumps
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError
 from hpcbridge.model.quantities import format_instant
 from hpcbridge.service.clock import accept_clock, wall_clock
+from hpcbridge.service.copying import back_up
 from hpcbridge.service.founding import Foundation, found
 from hpcbridge.service.ledger_service import LedgerService
 from hpcbridge.service.metrics import LedgerCollector
@@ -97,6 +98,15 @@ def run(config_of: Callable[[], LedgerConfig]) -> None:
         service.stop()
     if service.failure is not None:
         raise service.failure
+
+
+@cli.command()
+@click.argument("target", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_obj
+def backup(config_of: Callable[[], LedgerConfig], target: Path) -> None:
+    """Copy the store to FILE while the ledger runs, and verify the copy. The keys are not in it."""
+    head = back_up(config_of().store.directory, target)
+    _say(f"{head.size} entries with root {head.root.hex()} copied to {target} and verified")
 
 
 @cli.command("accept-clock")
