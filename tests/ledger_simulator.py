@@ -33,13 +33,19 @@ class LedgerSimulator:
     """A ledger that runs from construction to `stop`. `parameters` are those of entry 0, `limits` those of ledgerd.toml."""
 
     def __init__(
-        self, directory: Path, *, parameters: tuple[tuple[str, int], ...] = (), limits: LimitsSection | None = None, start: bool = True
+        self,
+        directory: Path,
+        *,
+        parameters: tuple[tuple[str, int], ...] = (),
+        limits: LimitsSection | None = None,
+        reflection: bool = False,
+        start: bool = True,
     ) -> None:
         self.directory = directory
         self.identities = directory / "identities"
         address, enrolment = (f"localhost:{port}" for port in free_ports(2))
         self.config = LedgerConfig(
-            listen=ListenSection(address=address, enrolment=enrolment),
+            listen=ListenSection(address=address, enrolment=enrolment, reflection=reflection),
             store=StoreSection(directory=directory / "ledger"),
             limits=limits or LimitsSection(),
         )

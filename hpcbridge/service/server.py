@@ -27,6 +27,9 @@ from hpcbridge.wire.credentials import MAX_MESSAGE_BYTES
 
 HANDSHAKE_MS = 5_000
 MAX_METADATA_BYTES = 8_192
+LEAST_PING_MS = 10_000
+"""Who sends HTTP/2 pings more often is cut after some of them: a ping costs its sender nothing."""
+MAX_PING_STRIKES = 3
 REFLECTION_SECONDS = 30.0
 Welcome = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Counts a call for whoever made it, or raises why it may not be here."""
@@ -146,8 +149,8 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        ("grpc.http2.max_ping_strikes", 3),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", LEAST_PING_MS),
+        ("grpc.http2.max_ping_strikes", MAX_PING_STRIKES),
     ]
 
 
