@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hpcbridge.contract.parameters import PARAMETERS
 from hpcbridge.contract.records import MemberRecord
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.documents import FILE, documents_read
@@ -18,6 +19,7 @@ from hpcbridge.ctl.figures import AMOUNT
 from hpcbridge.ctl.figures import amount as shown_amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.member import member as member_command
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, moment, note, print_json, print_line, print_table
 from hpcbridge.errors import HpcbridgeError
 from hpcbridge.model.clusters import Vetting
@@ -32,7 +34,7 @@ from hpcbridge.wire.queries import get_parameters, list_members
 _ENROLLABLE = [role.value.lower() for role in Role if role is not Role.SYSTEM_NODE]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _COLUMNS = (
-    Column(title="MEMBER"),
+    Column(title="MEMBER", names="member"),
     Column(title="ROLE"),
     Column(title="VETTING", coloured=True),
     Column(title="INSTALLATION"),
@@ -94,7 +96,7 @@ def members(context: Context) -> None:
 
 
 @admin.command(short_help="Approve a member, a cluster or a new epoch.")
-@click.argument("name", metavar="NAME[/INSTALLATION]")
+@click.argument("name", metavar="NAME[/INSTALLATION]", shell_complete=listed("member", "cluster"))
 @reason_options
 @output_option
 @pass_context
@@ -104,7 +106,7 @@ def approve(context: Context, name: str, *, remark: str, digests: tuple[str, ...
 
 
 @admin.command()
-@click.argument("name")
+@click.argument("name", shell_complete=listed("member", "cluster"))
 @reason_options
 @output_option
 @pass_context
@@ -114,7 +116,7 @@ def reject(context: Context, name: str, *, remark: str, digests: tuple[str, ...]
 
 
 @admin.command(short_help="Stop a member or cluster for now.")
-@click.argument("name")
+@click.argument("name", shell_complete=listed("member", "cluster"))
 @reason_options
 @output_option
 @pass_context
@@ -124,7 +126,7 @@ def suspend(context: Context, name: str, *, remark: str, digests: tuple[str, ...
 
 
 @admin.command(short_help="End a member or an installation for good.")
-@click.argument("name", metavar="NAME[/INSTALLATION]")
+@click.argument("name", metavar="NAME[/INSTALLATION]", shell_complete=listed("member", "cluster"))
 @click.option("--reason", default="revoked by an admin", show_default=True, help="Stands in the log for everybody to read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
@@ -136,6 +138,10 @@ def revoke(context: Context, name: str, reason: str, *, yes: bool) -> None:
         click.confirm(f"Revoke {name} for good?", abort=True, err=True)
     body = Revocation(member=_name(member), installation=_name(installation) if slash else None, reason=reason)
     _report(context, _submit(context, body), f"{name} is revoked")
+
+
+def _parameters(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [f"{name}=" for name in PARAMETERS if name.startswith(incomplete)]
 
 
 @admin.group(invoke_without_command=True)
@@ -160,7 +166,7 @@ def show_parameters(context: Context) -> None:
 
 
 @parameters.command(name="set")
-@click.argument("values", nargs=-1, required=True, metavar="K=V…")
+@click.argument("values", nargs=-1, required=True, metavar="K=V…", shell_complete=_parameters)
 @output_option
 @pass_context
 def set_parameters(context: Context, values: tuple[str, ...]) -> None:
@@ -174,7 +180,7 @@ def set_parameters(context: Context, values: tuple[str, ...]) -> None:
 
 
 @admin.command(short_help="Credit an account, once for each reference.")
-@click.argument("name")
+@click.argument("name", shell_complete=listed("member", "cluster"))
 @click.argument("amount", type=AMOUNT)
 @click.option("--reference", required=True, help="Which payment this is; each counts once for a member. It stands in the log for ever.")
 @output_option

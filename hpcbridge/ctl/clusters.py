@@ -13,6 +13,7 @@ from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.member import print_decisions
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import NOTHING, Column, ago, moment, print_facts, print_json, print_line, print_table, share, size
 from hpcbridge.ctl.watch import watch_option
 from hpcbridge.model.clusters import Queue, QueueHardware
@@ -20,7 +21,7 @@ from hpcbridge.wire.marketqueries import list_program_demand
 from hpcbridge.wire.queries import get_cluster, list_clusters
 
 _COLUMNS = (
-    Column(title="CLUSTER"),
+    Column(title="CLUSTER", names="cluster"),
     Column(title="PROVIDER", optional=True),
     Column(title="VETTING", coloured=True),
     Column(title="SCHEDULER", shrink=True),
@@ -65,7 +66,7 @@ def list_command(context: Context) -> None:
 
 
 @clusters.command()
-@click.argument("name")
+@click.argument("name", shell_complete=listed("cluster"))
 @watch_option
 @output_option
 @pass_context

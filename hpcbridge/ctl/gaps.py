@@ -8,6 +8,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, duration, moment, print_json, print_table
 from hpcbridge.ctl.watch import watch_option
 from hpcbridge.wire.queries import list_gaps
@@ -23,7 +24,7 @@ _COLUMNS = (
 
 
 @click.command(short_help="What clusters could not report.")
-@click.option("--cluster", metavar="NAME", default="", help="Only gaps of this cluster.")
+@click.option("--cluster", metavar="NAME", shell_complete=listed("cluster"), default="", help="Only gaps of this cluster.")
 @watch_option
 @output_option
 @pass_context

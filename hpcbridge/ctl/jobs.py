@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
+from hpcbridge.ctl.names import jobs_here, listed
 from hpcbridge.ctl.output import (
     NOTHING,
     Column,
@@ -43,7 +44,7 @@ _AGAIN_SECONDS = 2.0
 _PATIENT_POLLS = 60
 _MAX_ID = 24
 _COLUMNS = (
-    Column(title="JOB"),
+    Column(title="JOB", names="job"),
     Column(title="STATE", coloured=True),
     Column(title="OUTCOME", coloured=True),
     Column(title="OWNER", shrink=True),
@@ -56,7 +57,12 @@ _COLUMNS = (
     Column(title="NAME", shrink=True),
 )
 
-_cluster_option = click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster instead of the daemon on this machine.")
+_cluster_option = click.option(
+    "--cluster",
+    metavar="NAME",
+    shell_complete=listed("cluster"),
+    help="Ask the ledger about this cluster instead of the daemon on this machine.",
+)
 
 
 @click.group(short_help="Jobs here, or as the ledger has them.")
@@ -82,7 +88,7 @@ def list_command(context: Context, cluster: str | None, *, open_only: bool, owne
 
 
 @jobs.command(short_help="Show everything known about a job.")
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=jobs_here)
 @_cluster_option
 @watch_option
 @output_option
@@ -100,7 +106,7 @@ def show(context: Context, job_id: str, cluster: str | None) -> None:
 
 
 @jobs.command(short_help="Follow a job until it has ended.")
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=jobs_here)
 @_cluster_option
 @output_option
 @pass_context
@@ -121,7 +127,7 @@ def watch(context: Context, job_id: str, cluster: str | None) -> None:
 
 
 @jobs.command(short_help="Have a job followed and published.")
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=jobs_here)
 @_cluster_option
 @output_option
 @pass_context
@@ -271,9 +277,9 @@ def _details(job: Json) -> list[tuple[str, Any]]:
         ("gpus", gpus),
         ("memory", size(job["memory_bytes"])),
         ("nodes", ", ".join(job["nodes"]) or None),
-        ("submitted", moment_of_text(job["submitted_at"])),
-        ("started", moment_of_text(job["started_at"])),
-        ("ended", moment_of_text(job["ended_at"])),
+        ("submitted", _utc(job["submitted_at"])),
+        ("started", _utc(job["started_at"])),
+        ("ended", _utc(job["ended_at"])),
         ("wall time", clock(job["wall_seconds"])),
         ("limit", clock(job["walltime_limit_seconds"])),
         ("exit code", job["exit_code"]),
@@ -282,3 +288,7 @@ def _details(job: Json) -> list[tuple[str, Any]]:
         ("published", job.get("published")),
     ]
     return [(name, value) for name, value in facts if value not in (None, NOTHING, "")]
+
+
+def _utc(instant: str | None) -> str | None:
+    return None if instant is None else f"{moment_of_text(instant)} UTC"

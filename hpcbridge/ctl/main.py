@@ -76,8 +76,8 @@ _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 GROUPS: Mapping[str, tuple[click.Command, ...]] = {
-    "Everybody": (enrol, identity, status, clusters, events, completion),
-    "Sysadmins, on a cluster's frontend": (check, jobs, nodes, queues, spool, record, parse, documents),
+    "Everybody": (enrol, identity, status, events, documents, completion),
+    "Sysadmins, on a cluster's frontend": (check, jobs, nodes, queues, spool, clusters, record, parse),
     "Users": (offers, why, rent, passcode, rentals, balance),
     "Admins of the network": (admin,),
     "Auditors, and whoever does not want to believe": (ledger_group, receipt_group, gaps),

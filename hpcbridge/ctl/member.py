@@ -12,6 +12,7 @@ from hpcbridge.contract.records import VettingRecord
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.documents import print_documents
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, moment, print_facts, print_json, print_line, print_table
 from hpcbridge.wire.queries import get_member
 
@@ -26,7 +27,7 @@ _COLUMNS = (
 
 
 @click.command(short_help="Show a member, its documents and decisions.")
-@click.argument("name")
+@click.argument("name", shell_complete=listed("member"))
 @output_option
 @pass_context
 def member(context: Context, name: str) -> None:

@@ -16,6 +16,7 @@ from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.ledger import kept_receipts, load_seen, pins_of, reading_identity
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, print_facts, print_json, print_line, print_table
 from hpcbridge.ctl.progress import progress
 from hpcbridge.errors import BadData, IntegrityError, Refused
@@ -50,7 +51,13 @@ _LINES = (
 
 @click.command(short_help="Count the money of an exported log again.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--rental", "rental_id", metavar="ID", help="The lines of one rental, each with what it was computed from.")
+@click.option(
+    "--rental",
+    "rental_id",
+    metavar="ID",
+    shell_complete=listed("rental"),
+    help="The lines of one rental, each with what it was computed from.",
+)
 @output_option
 @pass_context
 def money(context: Context, file: Path, rental_id: str | None) -> None:

@@ -10,6 +10,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, moment, natural, print_json, print_table, share, size
 from hpcbridge.ctl.watch import watch_option
 from hpcbridge.wire.queries import list_nodes
@@ -40,7 +41,9 @@ def nodes() -> None:
 
 
 @nodes.command(name="list")
-@click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster; it knows availability, not use.")
+@click.option(
+    "--cluster", metavar="NAME", shell_complete=listed("cluster"), help="Ask the ledger about this cluster; it knows availability, not use."
+)
 @watch_option
 @output_option
 @pass_context

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -13,14 +14,15 @@ from hpcbridge.contract.requests import MAX_CORES, request_fault
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import PLACE, PROGRAM, SIZE, WALLTIME, amount
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed, remember
 from hpcbridge.ctl.output import Column, duration, moment, note, print_json, print_table, share
 from hpcbridge.model.clusters import Program
 from hpcbridge.model.market import Offer, OfferedQueue, Request, RequestRecord, WaitRule
 from hpcbridge.wire.marketqueries import get_request, list_offers
 
 _COLUMNS = (
-    Column(title="OFFER"),
-    Column(title="QUEUE"),
+    Column(title="OFFER", names="offer"),
+    Column(title="QUEUE", names="queue label"),
     Column(title="FREE CORES", right=True),
     Column(title="FREE GPUS", right=True),
     Column(title="GPU", shrink=True, optional=True),
@@ -46,7 +48,13 @@ _WAIT_RULES = {WaitRule.FREE_NOW: "free now", WaitRule.QUEUE_AHEAD: "queue ahead
 @click.option("--walltime", type=WALLTIME, metavar="T", help="How long the job may run, for example 02:00:00, 90min or 2d.")
 @click.option("--location", type=PLACE, metavar="LAT,LON", help="Where you are, in degrees: near clusters cost less. It is rounded to 0.1° "
               "(about 11 km) before it is sent, because it stands in the log for ever.")  # fmt: skip
-@click.option("--request", "earlier", metavar="REQUEST", help="Ask nothing new; show the offers of an earlier request again.")
+@click.option(
+    "--request",
+    "earlier",
+    metavar="REQUEST",
+    shell_complete=listed("request"),
+    help="Ask nothing new; show the offers of an earlier request again.",
+)
 @output_option
 @pass_context
 def offers(
@@ -106,6 +114,8 @@ def _show(context: Context, name: str) -> None:
     hidden = set() if request.asked.gpus else set(_GPU_TITLES)
     hidden |= set() if any(offer.to_install for offer in found) else {"TO INSTALL"}
     shown = [place for place, column in enumerate(_COLUMNS) if column.title not in hidden]
+    if sys.stdout.isatty():
+        remember({"request": [name]})
     print_table([_COLUMNS[place] for place in shown], [[row[place] for place in shown] for row in rows], empty=f"No offers for {name}.")
     _advise(request, found)
 

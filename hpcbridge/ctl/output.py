@@ -21,6 +21,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from hpcbridge.ctl.names import remember
 from hpcbridge.errors import HpcbridgeError
 from hpcbridge.model.quantities import Instant, escape_text, format_instant
 
@@ -47,7 +48,8 @@ _STYLES: Mapping[str, str] = {
 class Column:
     """One column. Figures stand `right`; what may `shrink` is shortened first; an `optional` column gives way on a narrow terminal.
 
-    `coloured` is for our own words only: a stranger's text must not be able to look like one.
+    `coloured` is for our own words only: a stranger's text must not be able to look like one. `names` is the kind of thing that is named,
+    for completion.
     """
 
     title: str
@@ -55,6 +57,7 @@ class Column:
     shrink: bool = False
     optional: bool = False
     coloured: bool = False
+    names: str = ""
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
@@ -69,6 +72,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, emp
     if console.is_terminal:
         empty_ones = {place for place in range(len(columns)) if all(row[place] == NOTHING for row in cells)}
         shown, widths = _fit(columns, widths, console.width, empty_ones)
+        remember({column.names: [row[place] for row in cells] for place, column in enumerate(columns) if column.names})
     _print_line(console, [Text(_padded(columns[i].title, widths[i], right=columns[i].right), "bold") for i in shown])
     for row in cells:
         _print_line(console, [_styled(columns[i], row[i], widths[i]) for i in shown])

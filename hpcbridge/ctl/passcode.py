@@ -12,6 +12,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import CONTACT
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import moment, note, pause, print_facts, print_json
 from hpcbridge.ctl.ways import Way
 from hpcbridge.errors import BadData, HpcbridgeError
@@ -37,7 +38,7 @@ _MAX_TEXT = 65_536
 
 
 @click.command(short_help="Read the passcode of a rented account, once.")
-@click.argument("rental_id", metavar="ID")
+@click.argument("rental_id", metavar="ID", shell_complete=listed("rental"))
 @click.option("--new", is_flag=True, help="Ask the provider for another one; the one before is no longer good.")
 @click.option("--contact", type=CONTACT, help="A mail address, sealed to the provider, which sends the sealed passcode there as well.")
 @click.option("--file", "text", type=click.File(errors="replace"), help="Open the sealed passcode in a mail (- : standard input).")

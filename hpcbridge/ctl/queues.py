@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import NOTHING, Column, clock, print_json, print_table, share
 from hpcbridge.ctl.watch import watch_option
 from hpcbridge.model.quantities import format_instant
@@ -35,7 +36,12 @@ def queues() -> None:
 
 
 @queues.command(name="list")
-@click.option("--cluster", metavar="NAME", help="Ask the ledger about this cluster instead of the daemon on this machine.")
+@click.option(
+    "--cluster",
+    metavar="NAME",
+    shell_complete=listed("cluster"),
+    help="Ask the ledger about this cluster instead of the daemon on this machine.",
+)
 @watch_option
 @output_option
 @pass_context

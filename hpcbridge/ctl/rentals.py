@@ -15,6 +15,7 @@ from hpcbridge.contract.requests import MAX_CORES
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import AMOUNT, CONTACT, WALLTIME, amount
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, clock, duration, moment, note, print_facts, print_json, print_line, print_table
 from hpcbridge.ctl.passcode import told_of_passcode
 from hpcbridge.ctl.watch import watch_option
@@ -28,7 +29,7 @@ from hpcbridge.wire.queries import Call
 from hpcbridge.wire.relay import collect_sealed
 
 _COLUMNS = (
-    Column(title="RENTAL"),
+    Column(title="RENTAL", names="rental"),
     Column(title="STATE"),
     Column(title="END"),
     Column(title="CLUSTER", shrink=True),
@@ -55,9 +56,17 @@ _LINE_COLUMNS = (
 
 
 @click.command(short_help="Rent what was offered.")
-@click.argument("offer", required=False)
-@click.option("--queue", metavar="Q", default="", help="The queue of the offer by its label there: q1, q2, …")
-@click.option("--best", metavar="REQUEST", default="", help="Instead of an offer: the cheapest that starts soonest of this request.")
+@click.argument("offer", required=False, shell_complete=listed("offer"))
+@click.option(
+    "--queue", metavar="Q", shell_complete=listed("queue label"), default="", help="The queue of the offer by its label there: q1, q2, …"
+)
+@click.option(
+    "--best",
+    metavar="REQUEST",
+    shell_complete=listed("request"),
+    default="",
+    help="Instead of an offer: the cheapest that starts soonest of this request.",
+)
 @click.option("--cores", type=click.IntRange(1, MAX_CORES), metavar="N", help="Fewer cores than asked for.")
 @click.option("--gpus", type=click.IntRange(0, MAX_CORES), metavar="N", help="Fewer GPUs than asked for.")
 @click.option("--walltime", type=WALLTIME, metavar="T", help="A shorter time than asked for, for example 02:00:00.")
@@ -112,7 +121,9 @@ def rent(
 
 
 @click.command(short_help="Your account: to spend, and held.")
-@click.option("--member", metavar="NAME", default="", help="Somebody else's account; for admins and auditors.")
+@click.option(
+    "--member", metavar="NAME", shell_complete=listed("member"), default="", help="Somebody else's account; for admins and auditors."
+)
 @watch_option
 @output_option
 @pass_context
@@ -146,7 +157,7 @@ def list_command(context: Context, *, open_only: bool) -> None:
 
 
 @rentals.command(short_help="Show a rental with its statement.")
-@click.argument("rental_id", metavar="ID")
+@click.argument("rental_id", metavar="ID", shell_complete=listed("rental"))
 @watch_option
 @output_option
 @pass_context
@@ -166,7 +177,7 @@ def show(context: Context, rental_id: str) -> None:
 
 
 @rentals.command(short_help="Give a rental back before its first job.")
-@click.argument("rental_id", metavar="ID")
+@click.argument("rental_id", metavar="ID", shell_complete=listed("rental"))
 @output_option
 @pass_context
 def cancel(context: Context, rental_id: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.forms import as_json
+from hpcbridge.ctl.names import listed
 from hpcbridge.ctl.output import Column, duration, print_json, print_table, size
 from hpcbridge.model.market import Requirement, WhyNot
 from hpcbridge.wire.marketqueries import list_why_nots
@@ -44,7 +45,7 @@ _FORMS: Mapping[Requirement, Callable[[int], str]] = {
 
 
 @click.command(short_help="Why clusters were left out of a request's offers.")
-@click.argument("request")
+@click.argument("request", shell_complete=listed("request"))
 @output_option
 @pass_context
 def why(context: Context, request: str) -> None:
