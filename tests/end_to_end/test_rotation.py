@@ -24,6 +24,7 @@ from hpcbridge.submitter.certificate import KeptFresh
 from tests.agent_log import check_chain, read_agent_log
 from tests.bridge import BIN, ORIGIN, Bridge, wait_until
 from tests.ledger_simulator import LedgerSimulator
+from tests.sabotage import DAEMON, LOOKS_AT_ITS_CERTIFICATE_TWICE_A_MINUTE
 from tests.scripted_slurm import START, Line, ScriptedSlurm, done
 
 OLD = "the stream is old enough"
@@ -79,6 +80,17 @@ def test_certificates_rotate_under_load_and_nothing_is_lost_doubled_or_cut(tmp_p
         check_chain(bridge, log)
         assert log.refused == []
         assert {job.job_id: job.state for job in log.jobs} == expected
+
+
+@pytest.mark.full
+def test_an_agent_that_looks_too_seldom_is_cut(tmp_path: Path) -> None:
+    slurm = ScriptedSlurm(tmp_path / "slurm")
+    with Bridge(tmp_path / "bridge", scripts=slurm.scripts, parameters={"certificate_life_ms": 3000}) as bridge:
+        bridge.set_up()
+        assert bridge.agent is not None
+        bridge.agent.end()
+        bridge.start_agent(program=LOOKS_AT_ITS_CERTIFICATE_TWICE_A_MINUTE + DAEMON)
+        wait_until(lambda: "expired" in (bridge.agent_status()["ledger"]["last_error"] or ""), what="the stream to be cut")
 
 
 def test_a_stream_that_nobody_keeps_fresh_ends_with_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
