@@ -34,6 +34,7 @@ from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.vanished import Patience
 from hpcbridge.config import AGENT_CONFIG, AgentConfig, changed_keys, load_agent_config
 from hpcbridge.daemon.exposition import MetricsServer
+from hpcbridge.daemon.journal import start_logging
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.supervisor import Supervisor
 from hpcbridge.daemon.systemd import Notifier
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         config = load_agent_config(options.config)
-        _start_logging(config)
+        start_logging(config.log.level, os.environ, program="hpcbridged", fields={"cluster": config.cluster.name})
         return _run(config, options.config)
     except HpcbridgeError as error:
         hint = f" ({error.hint})" if error.hint else ""
@@ -94,11 +95,6 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--config", type=Path, default=AGENT_CONFIG, metavar="FILE", help="configuration (default: %(default)s)")
     known.add_argument("--version", action="version", version=f"hpcbridged {__version__}")
     return known
-
-
-def _start_logging(config: AgentConfig) -> None:
-    """To standard error: the journal adds the time and keeps it."""
-    logging.basicConfig(level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
 
 
 def _run(config: AgentConfig, path: Path) -> int:

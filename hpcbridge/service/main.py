@@ -20,6 +20,7 @@ import click
 from hpcbridge import __version__
 from hpcbridge.config import LEDGER_CONFIG, LedgerConfig, StoreSection, changed_keys, load_ledger_config
 from hpcbridge.daemon.exposition import MetricsServer
+from hpcbridge.daemon.journal import start_logging
 from hpcbridge.daemon.signals import RELOAD_SIGNAL, StopSignals
 from hpcbridge.daemon.systemd import Notifier
 from hpcbridge.daemon.textfile import Textfile
@@ -75,7 +76,7 @@ def init(config_of: Callable[[], LedgerConfig], origin: str, admin: str, paramet
 def run(config_of: Callable[[], LedgerConfig]) -> None:
     """Serve until SIGTERM; at SIGHUP read [log] again."""
     config = config_of()
-    logging.basicConfig(stream=sys.stderr, level=config.log.level.upper(), format="%(levelname)s %(name)s %(message)s")
+    start_logging(config.log.level, os.environ, program="hpcbridge-ledgerd")
     notifier = Notifier(os.environ)
     gc.freeze()  # what was imported lives as long as the process
     gc.set_threshold(50_000, 20, 50)  # a group makes tens of thousands of objects and no cycles
