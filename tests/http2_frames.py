@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from types import TracebackType
@@ -12,7 +13,8 @@ from typing import Self
 from hpcbridge.identity.keystore import KeyDirectory
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS, PING, GOAWAY = 4, 6, 7
+DATA, HEADERS, SETTINGS, PING, GOAWAY = 0, 1, 4, 6, 7
+END_HEADERS = 4
 ENHANCE_YOUR_CALM = 11
 
 
@@ -26,7 +28,10 @@ def member_context(keys: KeyDirectory) -> ssl.SSLContext:
 
 
 class FrameConnection:
-    """One connection. `greet` makes it an HTTP/2 connection; without, it is TLS and silence."""
+    """One connection. `greet` makes it an HTTP/2 connection; without, it is TLS and silence.
+
+    That the other side has closed is seen when frames are read, not when they are sent.
+    """
 
     def __init__(self, address: str, context: ssl.SSLContext) -> None:
         host, _, port = address.rpartition(":")
@@ -44,11 +49,19 @@ class FrameConnection:
         self._read_frame()
 
     def ping(self) -> None:
-        """One PING; that the other side has closed meanwhile is seen when frames are read."""
-        try:
-            self._socket.sendall(_frame(PING, bytes(8)))
-        except OSError:
-            return
+        """One PING."""
+        self._send(_frame(PING, bytes(8)))
+
+    def open_call(self, stream: int, path: str) -> None:
+        """The headers of a gRPC call; `stream` is an odd number that was not used before."""
+        headers = {":method": "POST", ":scheme": "https", ":path": path, ":authority": "localhost"}
+        headers |= {"content-type": "application/grpc", "te": "trailers"}
+        block = b"".join(b"\0" + _text(name) + _text(value) for name, value in headers.items())
+        self._send(_frame(HEADERS, block, flags=END_HEADERS, stream=stream))
+
+    def send_data(self, stream: int, data: bytes) -> None:
+        """Some bytes of a call."""
+        self._send(_frame(DATA, data, stream=stream))
 
     def end(self, seconds: float) -> int | None:
         """Reads until the other side closes: the error code of its GOAWAY, 0 if it only closed; None if it did not within `seconds`."""
@@ -71,6 +84,10 @@ class FrameConnection:
         """At once."""
         self._socket.close()
 
+    def _send(self, frame: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.sendall(frame)
+
     def _read_frame(self) -> tuple[int, bytes] | None:
         head = self._read(9)
         if head is None:
@@ -88,5 +105,10 @@ class FrameConnection:
         return data
 
 
-def _frame(kind: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
+def _frame(kind: int, payload: bytes, *, flags: int = 0, stream: int = 0) -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def _text(text: str) -> bytes:
+    """A string of a header as it is (RFC 7541, 5.2), at most 126 bytes."""
+    return bytes([len(text)]) + text.encode()

@@ -41,7 +41,7 @@ from hpcbridge.service.readers import Readers, ReadState
 from hpcbridge.service.refusals import Refusals
 from hpcbridge.service.relay import Relay
 from hpcbridge.service.relay_file import RelayFile
-from hpcbridge.service.server import BoundServer, ServerLimits, bind, tell_health
+from hpcbridge.service.server import BoundServer, ServerLimits, bind, fitting_connections, tell_health
 from hpcbridge.service.signer import Published, Signer
 from hpcbridge.service.standings import Standings
 from hpcbridge.service.streams import Askers, Streams
@@ -186,13 +186,14 @@ class Running:
     async def start(self) -> None:
         """Binds both ports, starts the threads, then serves."""
         listen = self._config.listen
+        of_members, of_strangers = fitting_connections(self._config.limits.connections, MAX_STRANGERS_CALLS)
         ledger_server = await bind(
             listen.address,
             self._certificate().credentials(mutual=True),
             [ledger_handlers(self._house)],
             services=[LEDGER_SERVICE],
             limits=ServerLimits(
-                connections=self._config.limits.connections,
+                connections=of_members,
                 calls=self._config.limits.streams + MAX_UNARY_CALLS,
                 calls_per_connection=64,
                 idle_seconds=self._config.limits.connection_idle_seconds,
@@ -223,7 +224,7 @@ class Running:
             [enrolment_handlers(office, self._fail)],
             services=[ENROLMENT_SERVICE],
             limits=ServerLimits(
-                connections=MAX_STRANGERS_CALLS,
+                connections=of_strangers,
                 calls=MAX_STRANGERS_CALLS,
                 calls_per_connection=16,
                 idle_seconds=60,

@@ -8,6 +8,8 @@ Health answers only when asked: a call that stays open for news would hold a pla
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,11 +27,15 @@ from hpcbridge.errors import HpcbridgeError
 from hpcbridge.service.endpoints import END, guarded, read_request
 from hpcbridge.wire.credentials import MAX_MESSAGE_BYTES
 
+logger = logging.getLogger(__name__)
+
 HANDSHAKE_MS = 5_000
 MAX_METADATA_BYTES = 8_192
 LEAST_PING_MS = 10_000
 """Who sends HTTP/2 pings more often is cut after some of them: a ping costs its sender nothing."""
 MAX_PING_STRIKES = 3
+OWN_FILES = 256
+"""Descriptors that connections must leave for the store, its journal, and the threads that read them."""
 REFLECTION_SECONDS = 30.0
 Welcome = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Counts a call for whoever made it, or raises why it may not be here."""
@@ -86,6 +92,21 @@ async def bind(
     if not port:
         raise _cannot_listen(address, "the library gives no reason")
     return BoundServer(server, port, told)
+
+
+def fitting_connections(members: int, strangers: int) -> tuple[int, int]:
+    """As many connections of both kinds as there may be open files for; the process may open all it is allowed to from now on.
+
+    A service that has no descriptor left cannot read its own store, so connections end before descriptors do.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    room = max(2, most - OWN_FILES)
+    if most == resource.RLIM_INFINITY or members + strangers <= room:
+        return members, strangers
+    strangers = min(strangers, room // 4)
+    logger.warning("connections_limited members=%d strangers=%d open_files=%d", min(members, room - strangers), strangers, most)
+    return min(members, room - strangers), strangers
 
 
 async def tell_health(bound: BoundServer, services: Sequence[str], *, serving: bool) -> None:
