@@ -111,8 +111,15 @@ class Context:
         """For what follows a stream: the certificate is renewed meanwhile, so that its end does not cut the stream."""
         if self.is_daemons():
             return contextlib.nullcontext()  # the daemon renews it
-        # what fails is told once it matters: the stream is cut, and `refresh_client` says why
-        return certificate.KeptFresh(self.keys(), renewed=self.ledger_client().use_new_certificate, failed=lambda _error: None)
+        keys, client = self.keys(), self.ledger_client()
+
+        def look() -> None:
+            at = now()
+            # what fails is told once it matters: the stream is cut, and `refresh_client` says why
+            if at >= certificate.renewal_due_at(keys) and certificate.renew_if_due(keys, at) is None:
+                client.use_new_certificate()
+
+        return certificate.KeptFresh(keys, look)
 
     def refresh_client(self) -> None:
         """For what follows events for days: a newer certificate where one is due, and a connection that uses it."""

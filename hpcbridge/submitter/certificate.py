@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -15,6 +15,8 @@ from hpcbridge.identity.certificates import read_certificate, renewal_at, verify
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
 from hpcbridge.wire.enrolment import renew
+
+logger = logging.getLogger(__name__)
 
 _RENEWAL_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -39,6 +41,8 @@ def renew_if_due(keys: KeyDirectory, at: Instant) -> HpcbridgeError | None:
     try:
         renew(keys, deadline_seconds=_RENEWAL_SECONDS)
     except HpcbridgeError as error:
+        if at < renewal_due_at(keys):
+            return None  # another process with this folder was faster
         if at < facts.not_after_at:
             return error
         raise CertificateExpired(
@@ -48,17 +52,20 @@ def renew_if_due(keys: KeyDirectory, at: Instant) -> HpcbridgeError | None:
     return None
 
 
-class KeptFresh:
-    """While this context is open, a thread renews the certificate at half of its life: a stream under it is then never cut by its end.
+def look_every_seconds(keys: KeyDirectory) -> float:
+    """How often to look whether the certificate is due, and to try again: a short one must not end in between."""
+    facts = read_certificate(keys.load_certificate(), keys.load_profile().origin)
+    return min(_LONGEST_PAUSE_SECONDS, (facts.not_after_at - facts.not_before_at) / _LOOKS_PER_LIFE / 1000)
 
-    `renewed` is called after a new one was saved, `failed` when that did not work; it is tried again, and neither may raise. Where several
-    hold it for one identity, each gets a certificate; the ledger goes by the newest.
+
+class KeptFresh:
+    """While this context is open, a thread calls `look`, which renews the certificate from half of its life on: a stream under it is then
+    never cut by its end. What fails is logged and tried again; a stream that was cut all the same says why.
     """
 
-    def __init__(self, keys: KeyDirectory, *, renewed: Callable[[], None], failed: Callable[[HpcbridgeError], None]) -> None:
+    def __init__(self, keys: KeyDirectory, look: Callable[[], None]) -> None:
         self._keys = keys
-        self._renewed = renewed
-        self._failed = failed
+        self._look = look
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificate", daemon=True)
 
@@ -75,17 +82,10 @@ class KeptFresh:
             pass
 
     def _step(self) -> float:
-        """Renews if it is time; seconds until the next look."""
+        """One look; seconds until the next."""
         try:
-            facts = read_certificate(self._keys.load_certificate(), self._keys.load_profile().origin)
-            at = time.time_ns() // 1_000_000
-            if at >= renewal_at(facts, 0):
-                failure = renew_if_due(self._keys, at)
-                if failure is not None:
-                    self._failed(failure)
-                else:
-                    self._renewed()
+            self._look()
+            return look_every_seconds(self._keys)
         except HpcbridgeError as error:
-            self._failed(error)
+            logger.warning("certificate could not be renewed error=%s", error)
             return _LONGEST_PAUSE_SECONDS
-        return min(_LONGEST_PAUSE_SECONDS, (facts.not_after_at - facts.not_before_at) / _LOOKS_PER_LIFE / 1000)

@@ -19,14 +19,13 @@ from hpcbridge.errors import LedgerUnavailable, ReceiptPending
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Body
-from hpcbridge.submitter.certificate import KeptFresh, check_own_certificate, renew_if_due, renewal_due_at
+from hpcbridge.submitter.certificate import KeptFresh, check_own_certificate, look_every_seconds, renew_if_due, renewal_due_at
 from hpcbridge.submitter.submit import Earlier, OnEarlier, Submitted, finish, submit
 from hpcbridge.wire.client import LedgerClient, endpoints_of
 from hpcbridge.wire.enrolment import renew
 
 logger = logging.getLogger(__name__)
 
-_RENEWAL_PAUSE_MS = 60_000
 Answer = TypeVar("Answer")
 
 
@@ -94,18 +93,14 @@ class Connection:
 
     def kept_fresh(self) -> KeptFresh:
         """A context for streams that are followed for long: the certificate is renewed meanwhile, and they go on."""
-        return KeptFresh(
-            self.keys,
-            renewed=self._take_renewed,
-            failed=lambda error: logger.warning("certificate could not be renewed yet error=%s", error),
-        )
+        return KeptFresh(self.keys, self._keep_fresh)
 
     def _take_renewed(self) -> None:
         self._renewal_at = renewal_due_at(self.keys)
         self._ledger.use_new_certificate()
 
     def _keep_fresh(self) -> None:
-        """Renews the certificate where it is due; at most one thread and once a minute. CertificateExpired if it is too late."""
+        """Renews the certificate where it is due; one thread at a time, and what failed is tried again at the next look. CertificateExpired if it is too late."""
         at = wall_clock()
         if at < self._renewal_at or not self._renewing.acquire(blocking=False):
             return
@@ -113,7 +108,7 @@ class Connection:
             failure = renew_if_due(self.keys, at)
             if failure is not None:
                 logger.warning("certificate could not be renewed yet error=%s", failure)
-                self._renewal_at = at + _RENEWAL_PAUSE_MS
+                self._renewal_at = at + int(1000 * look_every_seconds(self.keys))
                 return
             self._take_renewed()  # also where another process renewed it
         finally:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -115,7 +114,7 @@ class _Command:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self._process.terminate()
         self._process.wait(20)
 
     def cursors(self) -> list[str]:
