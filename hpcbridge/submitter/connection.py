@@ -100,7 +100,10 @@ class Connection:
         self._ledger.use_new_certificate()
 
     def _keep_fresh(self) -> None:
-        """Renews the certificate where it is due; one thread at a time, and what failed is tried again at the next look. CertificateExpired if it is too late."""
+        """Renews the certificate where it is due, one thread at a time; what failed is tried again at the next look.
+
+        CertificateExpired if it is too late.
+        """
         at = wall_clock()
         if at < self._renewal_at or not self._renewing.acquire(blocking=False):
             return
