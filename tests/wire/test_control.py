@@ -48,9 +48,6 @@ HANDLERS = {"status": _echo, "refuse": _refuse, "bad": _bad, "script": _slow_scr
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
     tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:3]:
-        if parent.name.startswith("pytest"):
-            parent.chmod(0o755)
     where = tmp_path / "run" / "control.sock"
     server = ControlServer(where, HANDLERS, acting={"flush"}, group=grp.getgrgid(NOBODY).gr_name)
     server.start()
