@@ -136,6 +136,7 @@ class Accounts:
 
     def run(self) -> None:
         """Carries out what is due. While the ledger is away, what needs it waits, and accounts are closed all the same."""
+        self._close_ended()
         self._reconcile_if_due()
         for tenancy in self._spool.tenants.active():
             self._close_ended()

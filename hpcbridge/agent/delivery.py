@@ -14,7 +14,7 @@ from functools import partial
 
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.tenancies import Tenancy, delivered, is_spent, later, may_be_delivered, spent
-from hpcbridge.errors import HpcbridgeError, IdentityError, LedgerUnavailable, Refused
+from hpcbridge.errors import BadData, HpcbridgeError, IdentityError, LedgerUnavailable, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.passcode import Binding, open_contact, passcode_to_text
 from hpcbridge.model.accounts import AccountAction, AccountOrder, ActionOutcome, Actor
@@ -25,8 +25,8 @@ from hpcbridge.wire.relay import acknowledge_sealed, collect_sealed
 
 logger = logging.getLogger(__name__)
 
-AWAY = (LedgerUnavailable, Refused, IdentityError)
-"""A ledger that does not answer, or not as it should: to be asked again."""
+AWAY = (LedgerUnavailable, Refused, IdentityError, BadData)
+"""A ledger that does not answer, or not as it should: to be asked again. What it sends never ends this process."""
 _MESSAGE = """\
 The account {username} on cluster {cluster} (rental {rental}) has a passcode.
 It is sealed below; only the identity that rented can open it:

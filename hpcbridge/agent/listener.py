@@ -55,7 +55,7 @@ class Listener:
         heard: Callable[[], None] = lambda: None,
         missed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`heard` is called when a word on a rental is in the spool, `missed` when events were held back for good."""
+        """`heard` is called when a word on a rental is in the spool, `missed` when events were held back for good or cannot be read."""
         self._client = client
         self._spool = spool
         self._memory = memory
@@ -147,8 +147,16 @@ class Listener:
             self._memory.watch(event.job_watch.job_id)
             logger.info("job_watched job=%s", event.job_watch.job_id)
         elif event.WhichOneof("body") == "rental" and event.rental.cluster == self._cluster:
-            self._rentals.append(from_message(Rental, event.rental))
+            self._take_rental(event)
         return max(number, event.audience_number)
+
+    def _take_rental(self, event: entries_pb2.Event) -> None:
+        """One that cannot be read is passed over: events behind it may end accounts. What it was about is asked for."""
+        try:
+            self._rentals.append(from_message(Rental, event.rental))
+        except ValueError as error:
+            logger.error("rental_unreadable cursor=%s error=%r", event.cursor, str(error)[:300])  # noqa: TRY400 - its text says it all
+            self._missed()
 
     def _note_hidden(self, first: int, last: int) -> None:
         before = self.hidden or HiddenEvents(count=0, first=first, last=last)

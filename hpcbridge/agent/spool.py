@@ -24,7 +24,7 @@ from hpcbridge.agent.chain import RENTALS_LISTED, Chain, drop_receipts
 from hpcbridge.agent.lastseen import GONE_KEPT_MS, LastSeen, forget_gone, write_memory
 from hpcbridge.agent.rows import Item, MemoryWrites, SpoolFigures, WaitingItem
 from hpcbridge.agent.spool_file import Connection, SpoolFile, SpoolFull, read_meta, write_meta
-from hpcbridge.agent.tenancies import heard
+from hpcbridge.agent.tenancies import has_name, heard
 from hpcbridge.agent.tenants import Tenants, report_of
 from hpcbridge.model.market import AccountReport, Rental
 from hpcbridge.model.quantities import Instant
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 RESERVE_BYTES = 8 << 20
 """Size of the file that is given up when the disk is full, so that lossless items still find room."""
+MOST_TENANCIES = 100_000
+"""More rentals than a cluster has in the months for which they are kept; a ledger that names more does not fill the disk with them."""
 _SAMPLE_SHARE = 0.9
 """Samples may use so much of the quota; the rest is the reserve of what must not be lost."""
 _ITEM_OVERHEAD = 5
@@ -148,9 +150,12 @@ class Spool:
         with self.file.transaction() as db:
             adopt = listed and read_meta(db, RENTALS_LISTED) is None
             for rental in rentals:
-                if rental.cluster != self._cluster:
+                if rental.cluster != self._cluster or not has_name(rental):
                     continue
                 known = self.tenants.get(rental.rental)
+                if known is None and self.tenants.count() >= MOST_TENANCIES:
+                    logger.error("rental_not_kept rental=%s reason=there_are_%d_already", rental.rental, MOST_TENANCIES)
+                    continue
                 taken = self.tenants.is_taken(rental.username, by_other_than=rental.rental)
                 now = heard(known, rental, cluster=self._cluster, taken=taken, adopt=adopt, at=at)
                 if now.problem and (known is None or known.problem != now.problem):

@@ -35,6 +35,8 @@ _FIRST_PAUSE_MS = 5_000
 _SHOWN_MS = 86_400_000
 _USERNAME = re.compile(r"[a-z][a-z0-9]{7,14}\Z")
 _RENTAL = re.compile(r"l[0-9]{1,19}\Z")
+_MOST_COUNTED = 1 << 40
+_KEY_BYTES = 32
 _LONGEST_RENTAL_MS = 20 * 366 * 86_400_000
 _SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"
 """31 signs of which none is taken for another: no i, l, o, 0 or 1."""
@@ -133,14 +135,14 @@ def heard(known: Tenancy | None, rental: Rental, *, cluster: str, taken: bool, a
     """What the ledger's word makes of a tenancy. `taken`: another rental has this username; `adopt`: the spool was lost or restored."""
     if known is None:
         problem = _problem(rental, cluster=cluster, at=at) or ("its username is that of another rental" if taken else "")
-        known = _refused(_new(rental), problem) if problem else _new(rental)
+        known = _refused(rental, problem) if problem else _new(rental)
     elif known.username != rental.username:
         return known if known.problem else replace(known, problem="the ledger gives it another username than before")
     if adopt and not known.problem and known.account in (Account.NONE, Account.PERHAPS):
         known = _adopted(known, rental)
     if rental.state is RentalState.ENDED:
         return ended(known, rental.ended_at or at)
-    return replace(known, sealing_key=rental.sealing_key) if known.is_open else known
+    return replace(known, sealing_key=_key(rental)) if known.is_open else known
 
 
 def ended(tenancy: Tenancy, at: Instant) -> Tenancy:
@@ -166,6 +168,11 @@ def next_step(tenancy: Tenancy) -> Step | None:
     if tenancy.sealing_key and tenancy.sealing_key != tenancy.sealed_to:
         return Step.RENEW
     return Step.RELAY if tenancy.sealed and tenancy.relayed_at is None else None
+
+
+def has_name(rental: Rental) -> bool:
+    """False for what has not even the name of a rental, of which nothing is kept."""
+    return _RENTAL.match(rental.rental) is not None
 
 
 def is_due(tenancy: Tenancy, at: Instant) -> bool:
@@ -364,8 +371,13 @@ def _new(rental: Rental) -> Tenancy:
         cores=rental.cores,
         gpus=rental.gpus,
         expires_at=rental.latest_at,
-        sealing_key=rental.sealing_key,
+        sealing_key=_key(rental),
     )
+
+
+def _key(rental: Rental) -> bytes:
+    """The key to seal to; what has not the length of one is none."""
+    return rental.sealing_key if len(rental.sealing_key) == _KEY_BYTES else b""
 
 
 def _problem(rental: Rental, *, cluster: str, at: Instant) -> str:
@@ -374,7 +386,7 @@ def _problem(rental: Rental, *, cluster: str, at: Instant) -> str:
         return "it is of another cluster"
     if not _USERNAME.match(rental.username):
         return "its username does not have the form of generated ones"
-    if rental.cores < 1 or rental.gpus < 0:
+    if not (1 <= rental.cores <= _MOST_COUNTED and 0 <= rental.gpus <= _MOST_COUNTED):
         return "its cores and GPUs make no sense"
     if not (rental.queue.isprintable() and 1 <= len(rental.queue) <= MAX_TEXT):
         return "its queue's name makes no sense"
@@ -383,17 +395,18 @@ def _problem(rental: Rental, *, cluster: str, at: Instant) -> str:
     return ""
 
 
-def _refused(tenancy: Tenancy, problem: str) -> Tenancy:
-    """What is not followed is said to the ledger, so that an honest user gets the deposit back."""
-    if not _RENTAL.match(tenancy.rental):
-        return replace(tenancy, problem=problem)
-    return _reporting(replace(tenancy, problem=problem), AccountState.FAILED, problem)
+def _refused(rental: Rental, problem: str) -> Tenancy:
+    """What is not followed is said to the ledger, so that an honest user gets the deposit back. Kept of it is what fits into a line."""
+    kept = Tenancy(
+        rental=rental.rental, username=_text(rental.username), queue=_text(rental.queue), cores=0, gpus=0, expires_at=0, problem=problem
+    )
+    return _reporting(kept, AccountState.FAILED, problem)
 
 
 def _adopted(tenancy: Tenancy, rental: Rental) -> Tenancy:
     """The spool was lost: what the ledger has of our own reports tells how far the account had come."""
     if rental.account is AccountState.READY:
-        return replace(tenancy, account=Account.THERE, adopted=True, sealed_to=rental.sealing_key)
+        return replace(tenancy, account=Account.THERE, adopted=True, sealed_to=_key(rental))
     if rental.account is AccountState.CLOSED:
         return replace(tenancy, account=Account.CLOSED, adopted=True)
     if rental.account is AccountState.FAILED:

@@ -59,6 +59,11 @@ class Tenants:
         row = self._file.row("SELECT count(*) FROM tenancy WHERE begun_at > ?", (since,))
         return 0 if row is None else int(row[0])
 
+    def count(self) -> int:
+        """How many there are."""
+        row = self._file.row("SELECT count(*) FROM tenancy")
+        return 0 if row is None else int(row[0])
+
     def unanswered(self) -> tuple[str, ...]:
         """Rentals about which something was reported that the ledger has not answered."""
         return tuple(row[0] for row in self._file.rows("SELECT rental FROM tenancy WHERE report IS NOT NULL AND reported = 0"))

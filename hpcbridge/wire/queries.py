@@ -50,6 +50,7 @@ Call = Callable[[str, Message], Any]
 """Name of a method of the Ledger service and its request; returns its reply."""
 
 PAGE = 500
+MOST_PAGES = 100_000
 Word = TypeVar("Word")
 _EVENT_WORDS: dict[str, type] = {
     "job": Job,
@@ -188,14 +189,15 @@ def event_types(types: tuple[EventType, ...]) -> list[Any]:
 
 
 def pages(ask: Callable[[str], Any]) -> Iterator[Any]:
-    """Replies until one has no next, or says the same next again."""
+    """Replies until one has no next, or says the same next again; BadData for a list that does not end."""
     after = ""
-    while True:
+    for _ in range(MOST_PAGES):
         reply = ask(after)
         yield reply
         if not reply.next or reply.next == after:
             return
         after = reply.next
+    raise BadData(f"the ledger's list has more than {MOST_PAGES} pages and does not end", hint="tell its operator, and keep what it sent")
 
 
 def read(reader: Callable[[Any], Word], message: Message) -> Word:

@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from hpcbridge.agent import accounts as accounts_module
+from hpcbridge.agent import listener as listener_module
+from hpcbridge.agent import spool as spool_module
 from hpcbridge.agent.accounts import Accounts, Allowance, NoAccounts
 from hpcbridge.agent.chain import RENTALS_LISTED
 from hpcbridge.agent.listener import Listener
@@ -24,7 +27,7 @@ from hpcbridge.agent.publish import PublishMode
 from hpcbridge.agent.tenancies import Account, Step, Tenancy, make_passcode, needs_attention, next_step
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.worker import Worker
-from hpcbridge.errors import LedgerUnavailable
+from hpcbridge.errors import BadData, LedgerUnavailable
 from hpcbridge.identity.passcode import Binding, passcode_from_text, seal_contact
 from hpcbridge.model.accounts import AccountOrder, ActionResult, Actor
 from hpcbridge.model.identities import Role
@@ -33,6 +36,7 @@ from hpcbridge.model.market import AccountState, Credit, Rental, RentalEnd, Rent
 from hpcbridge.model.relay import SealedKind
 from hpcbridge.schedulers.acting import ScriptActor
 from hpcbridge.wire.accounts import HelperActor
+from hpcbridge.wire.convert import from_message
 from hpcbridge.wire.relay import leave_sealed
 from tests.agent.conftest import AT, Agent, now
 from tests.ledger_simulator import LedgerSimulator
@@ -494,6 +498,8 @@ LIES: dict[str, dict[str, object]] = {
     "ended before it began": {"latest_at": 1},
     "no cores": {"cores": 0},
     "an odd queue": {"queue": "batch\n--uid 0"},
+    "more cores than a number holds": {"cores": 1 << 63, "gpus": (1 << 64) - 1},
+    "a name of megabytes": {"username": "x" * (2 << 20), "queue": "q" * (2 << 20)},
 }
 
 
@@ -515,6 +521,61 @@ def test_a_lying_ledger_has_no_account_made(site: Site, monkeypatch: pytest.Monk
             continue
         assert site.tenancy(rental.rental).problem, what
         site.agent.until(lambda name=rental.rental: site.tenant.rental(name).end is RentalEnd.FAILED_BY_SITE)  # type: ignore[misc]
+
+
+NONSENSE = {"no name at all": "", "a path": "../l1", "megabytes": "l" + "1" * (2 << 20)}
+
+
+@pytest.mark.parametrize("name", NONSENSE.values(), ids=NONSENSE)
+def test_of_what_has_not_the_name_of_a_rental_nothing_is_kept(site: Site, name: str) -> None:
+    lied = dataclasses.replace(site.tenant.rent(), rental=name)
+    site.agent.spool.hear_rentals((lied,), at=now())
+    assert not site.knows(name)
+
+
+def test_a_ledger_that_names_rentals_without_end_does_not_fill_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "MOST_TENANCIES", 5)
+    rental = site.made()
+    invented = [dataclasses.replace(rental, rental=f"l{number}", username=f"bcdfgh{number}") for number in range(1000, 1050)]
+    site.agent.spool.hear_rentals(invented, at=now())
+    assert site.agent.spool.tenants.count() == 5
+    site.tenant.cancel(rental.rental)
+    site.until(lambda: site.on_ledger(rental.rental).account is AccountState.CLOSED)
+
+
+@pytest.mark.parametrize("where", ["current_rental", "list_rentals"])
+def test_an_answer_that_cannot_be_read_neither_ends_the_process_nor_keeps_accounts_open(
+    site: Site, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A newer ledger, or a malicious one: BadData ends a worker for good, and with it the daemon."""
+    ends, waits = site.made(), site.tenant.rent()
+    site.agent.until(lambda: site.knows(waits.rental))
+    site.tenant.cancel(ends.rental)
+    site.agent.until(lambda: not site.tenancy(ends.rental).is_open)
+
+    def unreadable(*_: object, **__: object) -> None:
+        raise BadData("the ledger sent a record that cannot be read")
+
+    monkeypatch.setattr(accounts_module, where, unreadable)
+    site.accounts.hurry()
+    site.accounts.run()
+    assert not site.scripts.is_open(ends.username)
+    assert site.scripts.is_open(waits.username) is (where == "list_rentals")
+
+
+def test_an_event_that_cannot_be_read_does_not_hide_the_ones_behind_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    rental = site.made()
+
+    def cannot(kind: type[Rental], message: Message) -> Rental:
+        found = from_message(kind, message)
+        if found.rental != rental.rental:
+            raise ValueError("state 77 is not known")
+        return found
+
+    monkeypatch.setattr(listener_module, "from_message", cannot)
+    site.tenant.rent()
+    site.tenant.cancel(rental.rental)
+    site.agent.until(lambda: not site.tenancy(rental.rental).is_open)
 
 
 def test_control_the_same_rental_without_a_lie_has_its_account_made(site: Site) -> None:

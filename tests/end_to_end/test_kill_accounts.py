@@ -57,7 +57,7 @@ class Market:
         argv = [str(BIN / "hpcbridged"), "--config", str(self.bridge.agent_config)]
         trap = {"HPCBRIDGE_FAILPOINT": place}
         self.bridge.agent = Process(argv, log=self.bridge.directory / "hpcbridged.log", environment=trap)
-        assert self.bridge.agent.wait(20) == 86, place
+        assert self.bridge.agent.wait(60) == 86, place
         self.bridge.agent.end()
 
     def passcode_works(self, rental: str) -> bool:
