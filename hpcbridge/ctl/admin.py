@@ -38,7 +38,7 @@ _COLUMNS = (
     Column(title="ROLE"),
     Column(title="VETTING", coloured=True),
     Column(title="INSTALLATION"),
-    Column(title="CERTIFICATE UNTIL (UTC)"),
+    Column(title="CERTIFICATE UNTIL (UTC)", optional=True),
     Column(title="ENROLLED (UTC)", optional=True),
     Column(title="ATTRIBUTES", shrink=True),
 )

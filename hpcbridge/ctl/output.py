@@ -30,6 +30,7 @@ NOTHING = "–"
 _GAP = "  "
 _TOLD = len("error: ")
 _MIN_SHRUNK = 8
+_MIN_SQUEEZED = 4
 _MIN_WRAPPED = 24
 """Narrower than this nothing is wrapped under its beginning."""
 _STYLES: Mapping[str, str] = {
@@ -258,8 +259,20 @@ def _fit(columns: Sequence[Column], widths: Sequence[int], limit: int, empty: Co
         if not optional:
             for i in shrinkable:
                 fitted[i] = _MIN_SHRUNK
-            return shown, fitted
+            return shown, _squeezed(columns, fitted, shown, limit)
         shown.remove(optional[-1])
+
+
+def _squeezed(columns: Sequence[Column], widths: Sequence[int], shown: Sequence[int], limit: int) -> list[int]:
+    """On a very narrow terminal any text gives way, the widest first; figures stay."""
+    fitted = list(widths)
+    texts = [i for i in shown if not columns[i].right]
+    while sum(fitted[i] for i in shown) + len(_GAP) * (len(shown) - 1) > limit:
+        widest = max(texts, key=lambda i: fitted[i], default=None)
+        if widest is None or fitted[widest] <= _MIN_SQUEEZED:
+            break
+        fitted[widest] -= 1
+    return fitted
 
 
 def _print_line(console: Console, cells: Sequence[Text]) -> None:
