@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import agent, ledger, market, schedulers, trade
+from tests.benchmarks import agent, ledger, many, market, schedulers, trade
 from tests.benchmarks.figures import Figure
 from tests.bridge import ROOT
 
@@ -30,7 +30,7 @@ def main() -> int:
     """Runs what was asked for; exit status 0 unless something could not be measured at all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the load")
-    parser.add_argument("part", nargs="*", choices=["ledger", "agent", "schedulers", "market", "trade", []], help="only this part")
+    parser.add_argument("part", nargs="*", choices=["ledger", "agent", "schedulers", "market", "trade", "many", []], help="only this part")
     arguments = parser.parse_args()
     parts = {
         "ledger": ledger.measure,
@@ -38,6 +38,7 @@ def main() -> int:
         "schedulers": schedulers.measure,
         "market": market.measure,
         "trade": trade.measure,
+        "many": many.measure,
     }
     shutil.rmtree(DIRECTORY, ignore_errors=True)
     figures: list[Figure] = []
