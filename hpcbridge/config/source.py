@@ -24,6 +24,33 @@ Config = TypeVar("Config")
 _TOML_WORDS = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list",
                "object": "a section", "decimal": "a number"}  # fmt: skip
 
+OTHER_WORDS = {
+    "partition": "[[cluster.queues]]",
+    "partitions": "[[cluster.queues]]",
+    "site": "[cluster]",
+    "hpc_system": "[cluster]",
+    "latitude": "[cluster] location = [latitude, longitude]",
+    "longitude": "[cluster] location = [latitude, longitude]",
+    "hostname": "[cluster] login_address",
+    "users": "owners",
+    "resource_manager": "[scheduler] name",
+    "batch_system": "[scheduler] name",
+    "script_directory": "[scheduler] scripts",
+    "action_scripts": "[scheduler] accounts_scripts",
+    "poll_interval": "[intervals] jobs",
+    "spool_directory": "state_directory",
+    "data_directory": "state_directory, or [store] directory of ledgerd.toml",
+    "queue_size": "[spool] quota_bytes",
+    "loglevel": "[log] level",
+    "log_level": "[log] level",
+    "prometheus_port": "[metrics] address",
+    "metrics_port": "[metrics] address",
+    "port": "[listen] address = HOST:PORT, or [[ledger]] address",
+    "bind": "[listen] address",
+    "tls_name": "[[ledger]] server_name",
+}
+"""Keys of earlier files, and words of other programs, that no near key is found for: what they are called here."""
+
 
 class Source:
     """One file: its text, and where in it a key stands."""
@@ -55,8 +82,7 @@ class Source:
         hints = typing.get_type_hints(kind)
         for key, value in tree.items():
             if key not in hints:
-                near = difflib.get_close_matches(key, hints, n=1, cutoff=0.4)
-                hint = f"did you mean {near[0]!r}? {_meaning(kind, (near[0],))}" if near else f"known here: {', '.join(sorted(hints))}"
+                hint = _instead_of(key, kind, hints)
                 raise self.error((*place, key), f"unknown key {'.'.join((*place, key))!r}", hint=hint, number=number)
             section = section_of(hints[key])
             if section is None and "Decimal" in str(hints[key]) and any(isinstance(item, str) for item in _listed(value)):
@@ -126,6 +152,15 @@ class Source:
         return found
 
 
+def _instead_of(key: str, kind: Any, known: Mapping[str, Any]) -> str:
+    """What somebody may have meant by a key that there is not."""
+    word = OTHER_WORDS.get(key.lower().replace("-", "_"))
+    if word is not None:
+        return f"here that is {word}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}? {_meaning(kind, (near[0],))}" if near else f"known here: {', '.join(sorted(known))}"
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -138,7 +173,7 @@ def _plain(reason: str) -> str:
 
 def _meaning(kind: Any, place: tuple[str, ...]) -> str:
     about = about_key(kind, place)
-    return f"{place[-1]} is {about}" if about else ""
+    return f"{place[-1]}: {about}" if about else ""
 
 
 def _choices(kind: Any, place: tuple[str, ...]) -> str:
