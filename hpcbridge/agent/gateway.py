@@ -21,7 +21,7 @@ from hpcbridge.agent.memory import Memory
 from hpcbridge.agent.rows import Acknowledgement, Item
 from hpcbridge.agent.session import Desk, Ended, Session, Wake
 from hpcbridge.agent.spool import Spool
-from hpcbridge.errors import BadData, HpcbridgeError, IdentityError, IntegrityError, LedgerUnavailable, Refused
+from hpcbridge.errors import BadData, CertificateExpired, HpcbridgeError, IdentityError, IntegrityError, LedgerUnavailable, Refused
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.identity.profile import Profile
 from hpcbridge.model.quantities import Instant
@@ -126,6 +126,8 @@ class Gateway:
             self.status = replace(self.status, connected=False, last_error=str(error), address=self._client.address)
             if isinstance(error, IntegrityError | BadData):
                 raise self._with_evidence(error) from error
+            if isinstance(error, CertificateExpired):
+                self._renew_soon()  # the ledger's clock decides, and this machine's may be far behind it
             if isinstance(error, IdentityError | Refused):
                 # Nothing is lost by waiting: the spool keeps everything until somebody enrols again or lifts the revocation.
                 raise LedgerUnavailable(str(error), hint=error.hint) from error

@@ -76,6 +76,38 @@ def test_an_expired_certificate_is_renewed_before_the_stream_and_the_stream_outl
     agent.stop()
 
 
+@pytest.mark.parametrize("asks", [True, False], ids=["as it is", "control: nobody asks for a renewal"])
+def test_a_clock_a_day_behind_costs_a_reconnection_and_no_more(hasty_ledger: LedgerSimulator, tmp_path: Path, *, asks: bool) -> None:
+    hasty_ledger.provider("c3", cluster="c3")
+    identity = hasty_ledger.enrol(Role.PROVIDER, "c3", "frontend")
+    agent = Agent(hasty_ledger, identity, tmp_path / "agent", "c3")
+    renewal = Renewal(identity, clock=lambda: now() - 86_400_000, renewed=lambda _facts: agent.client.use_new_certificate())
+    asked = threading.Event()
+
+    def ask() -> None:
+        if asks:
+            renewal.soon()
+            asked.set()
+
+    agent.gateway._renew_soon = ask
+    agent.start()
+    agent.see([agent.job("1")])
+    agent.drain()
+    ended = renewal.certificate().not_after_at
+    agent.until(lambda: now() > ended and not agent.gateway.status.connected)
+    agent.see([agent.job("1"), agent.job("2")])
+    if asks:
+        assert asked.wait(10)
+        renewal.run()
+        agent.drain()
+        assert len(agent.on_ledger()) == 2
+    else:
+        renewal.run()
+        assert renewal.certificate().not_after_at == ended
+        assert agent.spool.figures().waiting + agent.spool.figures().in_flight > 0
+    agent.stop()
+
+
 def test_a_small_window_and_quota_only_slow_it_down(
     slow_ledger: LedgerSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
