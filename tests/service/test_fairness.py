@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +14,19 @@ from hpcbridge.errors import LedgerUnavailable
 from hpcbridge.identity.keys import new_key
 from hpcbridge.ledger.engines import ENGINES
 from hpcbridge.model.identities import Submitter
-from hpcbridge.service import standings
+from hpcbridge.service import standings, subscriptions
 from hpcbridge.service.applier import _RecentReasons
 from hpcbridge.service.clock import ProposerClock
+from hpcbridge.service.connections import Connection
 from hpcbridge.service.node import _Desk
 from hpcbridge.service.proposals import Proposal
 from hpcbridge.service.proposer import MAX_WAITING_BYTES, MAX_WAITING_OF_ONE, Proposer
+from hpcbridge.service.publisher import Publisher
 from hpcbridge.service.standings import Standings
 from hpcbridge.service.streams import Askers
+from hpcbridge.wire.generated import ledger_pb2
+from tests.ledger_author import Author, job_changes
+from tests.ledger_simulator import LedgerSimulator
 
 
 def test_one_member_fills_its_own_share_of_the_queue_and_no_more(tmp_path: Path) -> None:
@@ -74,3 +81,37 @@ def test_questions_of_one_identity_are_counted_until_they_end() -> None:
         pass
     assert not askers._open
     assert not askers._turns
+
+
+@pytest.mark.parametrize(("audience", "is_woken"), [("own", False), ("any", True)], ids=["by its own events", "by all"])
+def test_a_subscriber_is_woken_by_its_own_events_alone(
+    ledger: LedgerSimulator, monkeypatch: pytest.MonkeyPatch, audience: str, *, is_woken: bool
+) -> None:
+    """With thousands who wait, waking all of them for each entry would leave no time for anything else."""
+    reads: Counter[str] = Counter()
+    read, news = subscriptions._read, Publisher.news
+
+    def counted(feed: Any, connection: Connection, *rest: Any) -> Any:
+        reads[connection.submitter.member] += 1
+        return read(feed, connection, *rest)
+
+    monkeypatch.setattr(subscriptions, "_read", counted)
+    if audience == "any":
+        monkeypatch.setattr(Publisher, "news", lambda self, _audience: news(self, None))
+    provider, waiting = f"{audience}-provider", f"{audience}-waiting"
+    author = Author(ledger.provider(provider, cluster=f"{audience}-cluster"))
+    ledger.user(waiting)
+    streams = {name: ledger.client(name).subscribe(ledger_pb2.SubscribeRequest(cursor="now")) for name in (provider, waiting)}
+    for stream in streams.values():
+        next(stream)  # the first checkpoint
+    before = reads[waiting]
+    sending = author.open(ledger.client(provider))
+    for number in range(20):
+        author.send(sending, [author.envelope(job_changes(f"{audience}-cluster", number))])
+        while next(streams[provider]).WhichOneof("reply") != "event":
+            pass
+    assert reads[provider] >= 5
+    assert (reads[waiting] - before >= 5) is is_woken
+    sending.close()
+    for stream in streams.values():
+        stream.close()
