@@ -10,7 +10,7 @@ that point leaves no trace; a refusal after it is an entry like any other, so no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -116,39 +116,31 @@ class Applied:
     number: Number | None
 
 
-class WorkingState:
+class WorkingState(MemoryState):
     """State and numbers in memory over what is stored already, for the entries of a group that are not stored yet, or for a replay."""
 
     def __init__(self, below: FoldState | None = None) -> None:
-        self._below = below
-        self._state = MemoryState(below)
+        super().__init__(below)
+        self._numbers_below = below
         self._numbers: dict[tuple[str, bytes, int], SeenNumber] = {}
-
-    def get(self, key: str) -> bytes | None:
-        """Value of a key after the entries put so far."""
-        return self._state.get(key)
-
-    def scan(self, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """As `StateView.scan`; both ends must share the part before their first slash."""
-        return self._state.scan(start, stop, limit)
 
     def number(self, submitter: str, epoch: bytes, sequence: int) -> Seen | None:
         """As `FoldState.number`."""
         seen = self._numbers.get((submitter, epoch, sequence))
-        if seen is None and self._below is not None:
-            return self._below.number(submitter, epoch, sequence)
+        if seen is None and self._numbers_below is not None:
+            return self._numbers_below.number(submitter, epoch, sequence)
         return seen
 
     def put(self, applied: Applied) -> None:
         """Takes over what an entry caused."""
-        self._state.write(applied.writes)
+        self.write(applied.writes)
         if applied.number is not None:
             submitter, epoch, sequence, payload_hash = applied.number
             self._numbers[submitter, epoch, sequence] = SeenNumber(applied.entry.index, payload_hash)
 
     def digest(self) -> bytes:
         """SHA-256 over every key this layer holds, in order: two replays of one log agree on it."""
-        return effects_hash([(key, value) for key, value in self._state.items() if value is not None], ())
+        return effects_hash([(key, value) for key, value in self.items() if value is not None], ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,13 +38,6 @@ def all_held(view: StateView) -> Mapping[str, Mapping[str, Held]]:
     return found
 
 
-def cluster_held(view: StateView, cluster: str) -> Mapping[str, Held]:
-    """By queue of one cluster."""
-    prefix = f"{_PREFIX}{cluster}/"
-    rows = [(key.removeprefix(prefix), decode_stored(StoredHeld, data)) for key, data in scan_all(view, prefix)]
-    return {queue: (held.cores, held.gpus) for queue, held in rows}
-
-
 def held_of(view: StateView, cluster: str, queue: str) -> Held:
     """What is held of one queue."""
     data = view.get(_key(cluster, queue))

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hpcbridge.contract.capacity import Held, all_held, cluster_held
+from hpcbridge.contract.capacity import Held, all_held, held_of
 from hpcbridge.contract.market import offer_name
 from hpcbridge.contract.matching import Cluster, Failure, Fit, LeftOut, match
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.queueoffers import price_version
 from hpcbridge.contract.quotes import Quote, Terms, best_preference, offered_queues, place_of, quotes_of
-from hpcbridge.contract.records import StoredCluster, StoredMember, StoredOffer, Word, decode_stored
+from hpcbridge.contract.records import StoredCluster, StoredMember, StoredOffer, Word, decode_stored, fields_type
 from hpcbridge.contract.seed import blind_rank, market_seed
 from hpcbridge.contract.state import StateView, scan_all
 from hpcbridge.contract.supply import REMEMBERED, supply_of
@@ -27,11 +27,15 @@ from hpcbridge.model.market import Offer, RequestRecord, Requirement, WhyNot
 from hpcbridge.model.quantities import Instant
 
 _NOTHING_HELD: Mapping[str, Held] = {}
+_OFFER, _STORED_OFFER, _PROGRAM = fields_type(Offer), fields_type(StoredOffer), fields_type(Program)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a request brought; `missing`: programs that some cluster lacked which met everything else."""
+    """What a request brought; `missing`: programs that some cluster lacked which met everything else.
+
+    The offers are records as of `records.fields_type`, because there are so many.
+    """
 
     offers: tuple[StoredOffer, ...]
     why_nots: tuple[WhyNot, ...]
@@ -79,13 +83,16 @@ def clusters_of(view: StateView) -> Iterator[Cluster]:
             yield found
 
 
-def cluster_now(view: StateView, name: str) -> Cluster | None:
-    """One cluster as it stands, for a rental that must know it again; None if it is not registered."""
+def cluster_now(view: StateView, name: str, queue: str) -> Cluster | None:
+    """One cluster as it stands, for a rental of a queue that must know it again; None if it is not registered.
+
+    Of what is held it has that of the queue alone.
+    """
     data = view.get(f"cluster/{name}")
     if data is None:
         return None
     stored = _stored(StoredCluster, data)
-    return _cluster(view, name, stored, cluster_held(view, name), provider_approved=_takes_part(view, stored.provider))
+    return _cluster(view, name, stored, {queue: held_of(view, name, queue)}, provider_approved=_takes_part(view, stored.provider))
 
 
 def _cluster(view: StateView, name: str, stored: StoredCluster, held: Mapping[str, Held], *, provider_approved: bool) -> Cluster | None:
@@ -132,17 +139,17 @@ def _best(view: StateView, fits: list[Fit], record: RequestRecord) -> tuple[list
 
 def _offer(view: StateView, fit: Fit, quotes: tuple[Quote, ...], record: RequestRecord, *, ordinal: int, permille: int) -> StoredOffer:
     cluster = fit.cluster
-    offer = Offer(
+    offer = _OFFER(
         offer=offer_name(record.request, ordinal),
         request=record.request,
         index=record.index,
         offered_at=record.asked_at,
         expires_at=record.expires_at,
         state_age_ms=_age(cluster, record.asked_at),
-        to_install=fit.to_install,
+        to_install=tuple(_PROGRAM(name=program.name, version=program.version) for program in fit.to_install),
         queues=offered_queues(fit, quotes),
     )
-    return StoredOffer(
+    return _STORED_OFFER(
         offer=offer,
         cluster=cluster.name,
         provider=cluster.provider,

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
 
 from hpcbridge.contract.records import (
     StoredOffer,
     StoredRequest,
     StoredWhyNot,
     StoredWhyNots,
+    decode_fields,
     decode_stored,
     decode_word,
+    encode_fields,
     encode_stored,
     encode_word,
+    remembered_word,
 )
 from hpcbridge.contract.state import Draft, StateView, prefix_end, scan_all
 from hpcbridge.model.market import Rental, RentalEnd, RentalState, RequestRecord, StatementLine, WhyNot
@@ -31,6 +35,7 @@ _RENTAL = re.compile(r"l(0|[1-9][0-9]{0,14})\Z")
 _RENTALS = "rental/"
 _OPEN = "openrental/"
 _MEMBERS_OPEN = "memberopen/"
+_OPEN_COUNT = "opencount/"
 _DUE = "rentaldue/"
 _FINAL = frozenset({RentalEnd.CLUSTER_ENDED, RentalEnd.MEMBER_ENDED})
 
@@ -90,7 +95,7 @@ def statement_prefix(rental: str) -> str:
 def stored_request(view: StateView, request: str) -> StoredRequest | None:
     """A request by its name."""
     data = view.get(request_key(request))
-    return None if data is None else decode_word(StoredRequest, data)
+    return None if data is None else remembered_word(StoredRequest, data)
 
 
 def put_request(draft: Draft, stored: StoredRequest) -> None:
@@ -106,9 +111,20 @@ def stored_offer(view: StateView, offer: str) -> StoredOffer | None:
     return None if data is None else decode_word(StoredOffer, data)
 
 
-def put_offer(draft: Draft, stored: StoredOffer) -> None:
-    """Freezes an offer."""
-    draft.put(offer_key(stored.offer.offer), encode_word(stored))
+def offers_of(view: StateView, record: RequestRecord) -> list[StoredOffer]:
+    """All offers of a request in the blind order, as records (`records.decode_fields`).
+
+    By their keys and not by a scan: they are read soon after they were made, and then a store has them in memory.
+    """
+    prefix = offer_prefix(record.request)
+    return [decode_fields(StoredOffer, view.get(f"{prefix}{ordinal:04d}") or b"") for ordinal in range(1, record.offers + 1)]
+
+
+def put_offers(draft: Draft, request: str, offers: Iterable[StoredOffer]) -> None:
+    """Freezes the offers of a request, which are records as of `records.fields_type`, in order of their ordinals."""
+    prefix = offer_prefix(request)
+    for ordinal, stored in enumerate(offers, start=1):
+        draft.put(f"{prefix}{ordinal:04d}", encode_fields(stored))
 
 
 def put_why_nots(draft: Draft, record: RequestRecord, why_nots: tuple[WhyNot, ...]) -> None:
@@ -155,7 +171,7 @@ def remove_request(draft: Draft, stored: StoredRequest) -> None:
 def stored_rental(view: StateView, rental: str) -> Rental | None:
     """A rental by its name, as the ledger knows it: nobody but admins and auditors sees all of it."""
     data = view.get(rental_key(rental))
-    return None if data is None else decode_word(Rental, data)
+    return None if data is None else remembered_word(Rental, data)
 
 
 def for_provider(rental: Rental) -> Rental:
@@ -176,10 +192,13 @@ def put_rental(draft: Draft, rental: Rental) -> None:
         draft.put(f"clusterrental/{rental.cluster}/{number}", b"")
         draft.put(f"{_OPEN}{rental.cluster}/{number}", b"")
         draft.put(f"{_MEMBERS_OPEN}{rental.member}/{number}", b"")
+        _count_open(draft, rental.member or "", 1)
         draft.put(f"username/{rental.username}", rental.rental.encode())
     if rental.state is RentalState.ENDED:
         draft.remove(f"{_OPEN}{rental.cluster}/{number}")
-        draft.remove(f"{_MEMBERS_OPEN}{rental.member}/{number}")
+        if draft.get(f"{_MEMBERS_OPEN}{rental.member}/{number}") is not None:
+            draft.remove(f"{_MEMBERS_OPEN}{rental.member}/{number}")
+            _count_open(draft, rental.member or "", -1)
         _clear_due(draft, number)
     draft.put(key, encode_word(rental))
 
@@ -194,6 +213,12 @@ def open_rentals_of_member(view: StateView, member: str) -> list[str]:
     """Names of the rentals a member made that have not ended, in order of entries."""
     prefix = f"{_MEMBERS_OPEN}{member}/"
     return [rental_name(int(key.removeprefix(prefix))) for key, _ in scan_all(view, prefix)]
+
+
+def count_open(view: StateView, member: str) -> int:
+    """How many rentals of a member have not ended: counted beside their list, which may be long and is asked for with every order."""
+    data = view.get(f"{_OPEN_COUNT}{member}")
+    return 0 if data is None else int.from_bytes(data, "big")
 
 
 def set_due(draft: Draft, rental: Rental, due_at: Instant, *, end: RentalEnd) -> None:
@@ -244,6 +269,10 @@ def tenant_rental(view: StateView, cluster: str, owner: str) -> Rental | None:
 def statement_line(draft: Draft, rental: str, line: StatementLine) -> None:
     """Adds a line to a rental's statement; its ordinal counts from 1, up to more than there will be entries."""
     draft.put(f"{statement_prefix(rental)}{line.ordinal:012d}", encode_word(line))
+
+
+def _count_open(draft: Draft, member: str, change: int) -> None:
+    draft.put(f"{_OPEN_COUNT}{member}", (count_open(draft, member) + change).to_bytes(4, "big"))
 
 
 def _clear_due(draft: Draft, number: str) -> None:

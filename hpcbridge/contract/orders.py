@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpcbridge.contract.listing import cluster_now
-from hpcbridge.contract.market import offer_prefix, stored_offer, stored_request
+from hpcbridge.contract.market import offers_of, stored_offer, stored_request
 from hpcbridge.contract.matching import Cluster, lot_fault, missing_programs
 from hpcbridge.contract.parameters import parameter
 from hpcbridge.contract.pricing import deposit, price_per_hour
 from hpcbridge.contract.quotes import by_preference, free_of
-from hpcbridge.contract.records import StoredOffer, StoredRequest, decode_word
+from hpcbridge.contract.records import StoredOffer, StoredRequest
 from hpcbridge.contract.requests import MAX_WALLTIME_SECONDS
 from hpcbridge.contract.sealingkeys import SEALING_KEY_BYTES, is_sealing_key
-from hpcbridge.contract.state import StateView, scan_all
+from hpcbridge.contract.state import StateView
 from hpcbridge.contract.supply import Lot
 from hpcbridge.errors import Refused
 from hpcbridge.model.entries import EntryOutcome
-from hpcbridge.model.market import MAX_MICRO, Micro, OfferedQueue, RentalOrder, Request, Requirement
+from hpcbridge.model.market import MAX_MICRO, Micro, OfferedQueue, RentalOrder, Request, RequestRecord, Requirement
 from hpcbridge.model.quantities import Instant
 
 MOST_TRIED = 100
@@ -58,8 +58,8 @@ def choose(view: StateView, member: str, order: RentalOrder, *, at: Instant) -> 
         raise Refused(EntryOutcome.OUTDATED, f"the offers of {request.record.request} ended {age} ms ago", hint="ask for offers again")
     wanted = _wanted(request.record.asked, order)
     if not order.offer:
-        return _best(view, member, order, wanted=wanted, at=at)
-    stored, shown = _named(view, order)
+        return _best(view, member, order, request=request.record, wanted=wanted, at=at)
+    stored, shown = _named(view, order.offer, order.queue)
     return _choice(view, member, order, wanted=wanted, stored=stored, shown=shown, at=at)
 
 
@@ -100,18 +100,18 @@ def _wanted(asked: Request, order: RentalOrder) -> Request:
     return dataclasses.replace(asked, cores=order.cores, gpus=order.gpus, walltime_seconds=walltime)
 
 
-def _named(view: StateView, order: RentalOrder) -> tuple[StoredOffer, OfferedQueue]:
-    stored = stored_offer(view, order.offer)
+def _named(view: StateView, offer: str, label: str) -> tuple[StoredOffer, OfferedQueue]:
+    stored = stored_offer(view, offer)
     for shown in () if stored is None else stored.offer.queues:
-        if stored is not None and shown.label == order.queue:
+        if stored is not None and shown.label == label:
             return stored, shown
-    raise Refused(EntryOutcome.NOT_FOUND, f"offer {order.offer[:40]} has no queue {order.queue[:40]!r}")
+    raise Refused(EntryOutcome.NOT_FOUND, f"offer {offer[:40]} has no queue {label[:40]!r}")
 
 
-def _best(view: StateView, member: str, order: RentalOrder, *, wanted: Request, at: Instant) -> Choice:
+def _best(view: StateView, member: str, order: RentalOrder, *, request: RequestRecord, wanted: Request, at: Instant) -> Choice:
     """The first in the order of preference that still is as offered."""
     first: Refused | None = None
-    for stored, shown in _preferred(view, order):
+    for stored, shown in _preferred(view, order, request):
         try:
             return _choice(view, member, order, wanted=wanted, stored=stored, shown=shown, at=at)
         except Refused as refusal:
@@ -121,11 +121,11 @@ def _best(view: StateView, member: str, order: RentalOrder, *, wanted: Request, 
     raise Refused(first.code, f"no offer of {order.request[:40]} can be rented; the best: {first.reason}", hint="ask for offers again")
 
 
-def _preferred(view: StateView, order: RentalOrder) -> Iterator[tuple[StoredOffer, OfferedQueue]]:
-    offers = [decode_word(StoredOffer, data) for _, data in scan_all(view, offer_prefix(order.request))]
-    stored = {offer.offer.offer: offer for offer in offers}
-    rows = by_preference([offer.offer for offer in stored.values()], cores=order.cores, gpus=order.gpus)
-    return ((stored[offer.offer], shown) for offer, shown in rows[:MOST_TRIED])
+def _preferred(view: StateView, order: RentalOrder, request: RequestRecord) -> Iterator[tuple[StoredOffer, OfferedQueue]]:
+    """Ordered as records, because few of them are tried."""
+    offers = [stored.offer for stored in offers_of(view, request)]
+    rows = by_preference(offers, cores=order.cores, gpus=order.gpus)
+    return (_named(view, offer.offer, shown.label) for offer, shown in rows[:MOST_TRIED])
 
 
 def _choice(
@@ -150,7 +150,7 @@ def _check_still_so(
     view: StateView, member: str, stored: StoredOffer, *, wanted: Request, shown: OfferedQueue, queue: str, at: Instant
 ) -> None:
     offer = stored.offer.offer
-    cluster = cluster_now(view, stored.cluster)
+    cluster = cluster_now(view, stored.cluster, queue)
     if cluster is None or not cluster.approved:
         raise Refused(EntryOutcome.NOT_APPROVED, f"what {offer} offered takes part no longer")
     if cluster.provider == member:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from hpcbridge.contract.distance import Place, metres_between
 from hpcbridge.contract.matching import Fit
 from hpcbridge.contract.pricing import deposit, price_per_hour, surcharge, weigh, weigh_rates
+from hpcbridge.contract.records import fields_type
 from hpcbridge.contract.supply import Lot
 from hpcbridge.model.clusters import Rates
 from hpcbridge.model.market import Offer, OfferedQueue, Request, WaitRule
@@ -29,6 +30,7 @@ _NEVER = 1 << 62
 _LAST = (1 << 63, 0)
 _FREE_NOW = (0, WaitRule.FREE_NOW)
 _UNKNOWN = (None, WaitRule.UNKNOWN)
+_QUEUE, _RATES = fields_type(OfferedQueue), fields_type(Rates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,16 @@ def preference(wait_seconds: int | None, per_hour: int) -> Preference:
 
 
 def offered_queues(fit: Fit, quotes: Iterable[Quote]) -> tuple[OfferedQueue, ...]:
-    """The quotes under blind labels."""
+    """The quotes under blind labels, as records (`records.fields_type`): a request makes hundreds."""
     names = (fit.cluster.name, fit.cluster.provider)
-    return tuple(_offered(quote, f"q{number}", names) for number, quote in enumerate(quotes, start=1))
+    queues: list[OfferedQueue] = []
+    weighed = rates = None
+    for number, quote in enumerate(quotes, start=1):
+        if rates is None or quote.rates is not weighed:
+            weighed = quote.rates
+            rates = _RATES(cpu_core_per_hour=weighed.cpu_core_per_hour, gpu_core_per_hour=weighed.gpu_core_per_hour)
+        queues.append(_offered(quote, f"q{number}", names, rates=rates))
+    return tuple(queues)
 
 
 def by_preference(offers: Iterable[Offer], *, cores: int, gpus: int) -> list[tuple[Offer, OfferedQueue]]:
@@ -171,9 +180,9 @@ def _turnover(lot: Lot, limit: int, asked: int, *, free: int, used: int | None) 
     return -(-short * limit // used)
 
 
-def _offered(quote: Quote, label: str, names: Iterable[str]) -> OfferedQueue:
+def _offered(quote: Quote, label: str, names: Iterable[str], *, rates: Rates) -> OfferedQueue:
     lot = quote.lot
-    return OfferedQueue(
+    return _QUEUE(
         label=label,
         max_cores=lot.max_cores,
         gpu_type=None if lot.gpu_type is None else _without_names(lot.gpu_type, names),
@@ -186,7 +195,7 @@ def _offered(quote: Quote, label: str, names: Iterable[str]) -> OfferedQueue:
         gpus_free=quote.gpus_free,
         jobs_queued=lot.jobs_queued,
         jobs_running=lot.jobs_running,
-        rates=quote.rates,
+        rates=rates,
         deposit=quote.deposit,
         wait_seconds=quote.wait_seconds,
         wait_rule=quote.wait_rule,

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,9 @@ from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Decision, Document, Gap, JobWatch, SystemNode
 
 Word = TypeVar("Word")
+
+REMEMBERED = 512
+"""Words that are remembered beside their bytes, which alone decide whether it is them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +274,11 @@ def encode_word(word: Any) -> bytes:
     return _ENCODER.encode(msgspec.convert(word, mirror, from_attributes=True))
 
 
+def encode_fields(record: Any) -> bytes:
+    """As `encode_word`, for a record that a type of `fields_type` made."""
+    return _ENCODER.encode(record)
+
+
 def uses_later_fields(word: Any) -> bool:
     """True if a word says something that the first version of the contract had no field for."""
     later = LATER_FIELDS.get(type(word), ())
@@ -286,9 +295,23 @@ def decode_word(kind: type[Word], data: bytes) -> Word:
     return msgspec.convert(_decoder(_mirror(kind)).decode(data), kind, from_attributes=True)
 
 
+@lru_cache(maxsize=REMEMBERED)
+def remembered_word(kind: type[Word], data: bytes) -> Word:
+    """As `decode_word`, for what one entry reads several times."""
+    return decode_word(kind, data)
+
+
 def decode_fields(kind: type, data: bytes) -> Any:
     """As `decode_word`, but a record with the word's fields instead of the word: half the time, for reading very many."""
     return _decoder(_mirror(kind)).decode(data)
+
+
+def fields_type(kind: type[Word]) -> type[Word]:
+    """Makes what `decode_fields` reads, in a seventh of the time of the word itself, for writing very many.
+
+    What stands in a record must be records and no words: nobody looks at it once more before it is written.
+    """
+    return typing.cast("type[Word]", _mirror(kind))
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -15,6 +15,7 @@ import dataclasses
 from hpcbridge.contract.accounts import hold
 from hpcbridge.contract.capacity import take_capacity
 from hpcbridge.contract.market import (
+    count_open,
     due_rentals,
     for_provider,
     open_rentals,
@@ -147,7 +148,7 @@ def _make_due(draft: Draft, names: list[str], at: Instant, *, end: RentalEnd) ->
 
 def _check_room(draft: Draft, member: str) -> None:
     """Asked before anything is looked for: whoever has its fill costs nobody the search for the best."""
-    rented, most = len(open_rentals_of_member(draft, member)), parameter(draft, "rentals_open")
+    rented, most = count_open(draft, member), parameter(draft, "rentals_open")
     if rented >= most:
         raise Refused(EntryOutcome.TOO_MANY, f"{member} has {rented} open rentals, a member may have {most}", hint="cancel one, or wait")
 

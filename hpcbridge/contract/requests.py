@@ -13,7 +13,7 @@ import re
 
 from hpcbridge.contract.demand import count_missing
 from hpcbridge.contract.listing import make_listing
-from hpcbridge.contract.market import put_offer, put_request, put_why_nots, remove_request, request_name, stored_request
+from hpcbridge.contract.market import put_offers, put_request, put_why_nots, remove_request, request_name, stored_request
 from hpcbridge.contract.parameters import DAY_MS, parameter
 from hpcbridge.contract.records import StoredCount, StoredRequest, decode_stored, encode_stored, encode_word
 from hpcbridge.contract.state import Draft
@@ -56,8 +56,7 @@ def answer(draft: Draft, caller: Caller, body: Request, at: Instant) -> None:
         why_nots=0,
     )
     listing = make_listing(draft, caller.member, asked)
-    for offer in listing.offers:
-        put_offer(draft, offer)
+    put_offers(draft, asked.request, listing.offers)
     put_why_nots(draft, asked, listing.why_nots)
     count_missing(draft, caller.member, listing.missing, at=at)
     record = dataclasses.replace(asked, offers=len(listing.offers), why_nots=len(listing.why_nots))

@@ -9,7 +9,7 @@ State is a map from text keys to bytes. A function never changes it: it writes i
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -62,6 +62,8 @@ class Draft:
     def scan(self, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
         """As `StateView.scan`, own writes included."""
         own = {key: value for key, value in self._writes.items() if start <= key < stop}
+        if not own:
+            return self._view.scan(start, stop, limit)
         found = dict(self._view.scan(start, stop, limit + len(own)))
         merged = ((key, own[key] if key in own else found[key]) for key in sorted(found.keys() | own.keys()))
         return list(islice(((key, value) for key, value in merged if value is not None), limit))
@@ -93,18 +95,27 @@ class Draft:
 
 
 class MemoryState:
-    """A state, or a layer of changes over one, in memory. Keys are kept in order for scans by their first part, when first scanned."""
+    """A state, or a layer of changes over one that stays as it is meanwhile, in memory.
+
+    Keys are kept in order for scans by their first part, when first scanned. What was read below is not read there again.
+    """
 
     def __init__(self, below: StateView | None = None) -> None:
         self._below = below
         self._values: dict[str, bytes | None] = {}
         self._sorted: dict[str, list[str]] = {}
+        self._read: dict[str, bytes | None] = {}
+        self._found: dict[tuple[str, str], tuple[int, Sequence[tuple[str, bytes]]]] = {}  # by ends: limit, and rows up to that
 
     def get(self, key: str) -> bytes | None:
         """Value of a key; None if it has none."""
         if key in self._values:
             return self._values[key]
-        return None if self._below is None else self._below.get(key)
+        if self._below is None:
+            return None
+        if key not in self._read:
+            self._read[key] = self._below.get(key)
+        return self._read[key]
 
     def scan(self, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
         """At most `limit` keys with start ≤ key < stop and their values; both ends must share their first part."""
@@ -114,7 +125,10 @@ class MemoryState:
         if self._below is None:
             return list(islice(((key, value) for key in own if (value := values[key]) is not None), limit))
         mine = list(own)
-        merged = dict(self._below.scan(start, stop, limit + len(mine)))
+        rows = self._scan_below(self._below, start, stop, limit + len(mine))
+        if not mine:
+            return rows[:limit]
+        merged = dict(rows)
         for key in mine:
             value = values[key]
             if value is None:
@@ -128,9 +142,9 @@ class MemoryState:
         values = self._values
         for key, value in writes:
             if key not in values:
-                fresh = self._sorted.get(_first_part(key))
-                if fresh is not None:
-                    fresh.append(key)
+                known = self._sorted.get(_first_part(key))
+                if known is not None:
+                    insort(known, key)
             values[key] = value
 
     def items(self) -> list[tuple[str, bytes | None]]:
@@ -140,10 +154,21 @@ class MemoryState:
     def _keys(self, part: str) -> list[str]:
         keys = self._sorted.get(part)
         if keys is None:
-            keys = [key for key in self._values if _first_part(key) == part]
-            self._sorted[part] = keys
-        keys.sort()  # nearly sorted after the first time, which this algorithm does in one pass
+            keys = self._sorted[part] = sorted(key for key in self._values if _first_part(key) == part)
         return keys
+
+    def _scan_below(self, below: StateView, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """What a scan of the view below finds, or more of it.
+
+        The entries of a group scan the same places again and again, and SQLite gives up the interpreter's lock with each row, which costs
+        the applier's thread more than the looking.
+        """
+        most, rows = self._found.get((start, stop), (0, ()))
+        if most < limit and len(rows) == most:
+            most = max(limit, 2 * most)
+            rows = below.scan(start, stop, most)
+            self._found[start, stop] = most, rows
+        return rows
 
 
 def effects_hash(writes: Sequence[Write], events: Sequence[Event]) -> bytes:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpcbridge.contract.records import LATER_FIELDS, encode_word, uses_later_fields
-from hpcbridge.contract.standing import genesis_record
+from hpcbridge.contract.records import LATER_FIELDS, GenesisRecord, decode_fields, encode_word, uses_later_fields
 from hpcbridge.contract.state import Draft, StateView
 from hpcbridge.errors import IntegrityError, Refused
 from hpcbridge.model.entries import EntryOutcome, EventType
@@ -45,8 +44,8 @@ def contract_version(view: StateView) -> int:
     stored = view.get(_KEY)
     if stored is not None:
         return int.from_bytes(stored, "big")
-    genesis = genesis_record(view)
-    return 1 if genesis is None else genesis.contract_version
+    genesis = view.get("ledger/genesis")
+    return 1 if genesis is None else int(decode_fields(GenesisRecord, genesis).contract_version)
 
 
 def has_market(view: StateView) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from hpcbridge.contract import apply
 from hpcbridge.contract.accounts import credited, money_fault
 from hpcbridge.contract.capacity import all_held
-from hpcbridge.contract.market import rental_key, statement_prefix, stored_rental
+from hpcbridge.contract.market import count_open, open_rentals_of_member, rental_key, statement_prefix, stored_rental
 from hpcbridge.contract.records import StoredAccount, StoredMember, decode_stored, decode_word, encode_stored
 from hpcbridge.contract.settlement import tally_of
 from hpcbridge.contract.state import Effects, MemoryState, effects_hash, scan_all
@@ -155,7 +155,9 @@ class Book:
             )  # fmt: skip
             assert sum(row.paid for row in rows) == rental.charged
             assert tally.lines == len(self.statement(rental.rental))
+        still_open = Counter(rental.member for rental in rentals if rental.state is not RentalState.ENDED)
         for name in PARTIES:
+            assert count_open(self.state, name) == len(open_rentals_of_member(self.state, name)) == still_open[name]
             assert self.account(name) == (self.credits[name] + charged[name] - held[name], held[name])
         found = {(cluster, name): cores for cluster, queues in all_held(self.state).items() for name, (cores, _) in queues.items()}
         assert found == {place: cores for place, cores in capacity.items() if cores}

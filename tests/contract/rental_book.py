@@ -62,7 +62,7 @@ def now(world: World, rental: Rental) -> Rental:
 
 def everything(world: World) -> dict[str, bytes | None]:
     """The whole state but for the chains of numbers."""
-    items = world.state._state.items()
+    items = world.state.items()
     return {key: value for key, value in items if not key.startswith("epoch/")}
 
 

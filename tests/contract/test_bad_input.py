@@ -201,7 +201,7 @@ def test_nobody_rents_from_itself(world: World, alice: Party, site: Party) -> No
     asks_itself = StoredMember(
         role=Role.USER, vetting=record.vetting, revoked=False, attributes=(), enrolled_at=record.enrolled_at
     )
-    world.state._state.write([("member/site", encode_stored(asks_itself))])
+    world.state.write([("member/site", encode_stored(asks_itself))])
     (told,) = why_nots_of(world, site, ask(world, site))
     assert told.requirement is Requirement.OWN
     assert refusal(world, site, order(offer))[0] == "NOT_FOUND"

@@ -80,7 +80,7 @@ def put(world: World, *rentals: Rental) -> None:
     for each in rentals:
         put_rental(draft, each)
         statement_line(draft, each.rental, LINE)
-    world.state._state.write(draft.effects((), ()).writes)
+    world.state.write(draft.effects((), ()).writes)
 
 
 @pytest.fixture

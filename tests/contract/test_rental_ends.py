@@ -14,6 +14,7 @@ from hpcbridge.contract import rentals
 from hpcbridge.contract.accounts import balance_of, money_fault
 from hpcbridge.contract.capacity import held_of
 from hpcbridge.contract.market import (
+    count_open,
     due_of,
     due_rentals,
     open_rentals,
@@ -153,7 +154,7 @@ def test_many_ends_take_several_ticks(world: World, alice: Party, site: Party, m
 
 def test_a_due_rental_that_is_not_on_record_stops_the_program(world: World, alice: Party, site: Party) -> None:
     rental = rented(world, alice)
-    world.state._state.write([(f"rental/{rental.index:015d}", None)])
+    world.state.write([(f"rental/{rental.index:015d}", None)])
     world.at = rental.expires_at
     with pytest.raises(IntegrityError, match="is due and not on record"):
         world.tick()
@@ -336,12 +337,12 @@ def test_a_rental_is_put_on_lists_once_and_leaves_them_once() -> None:
     set_due(draft, rental, 20, end=RentalEnd.CLUSTER_ENDED)
     set_due(draft, rental, 5, end=RentalEnd.OVERDUE)
     assert due_of(draft, "l3") == (20, RentalEnd.CLUSTER_ENDED)
-    assert (open_rentals(draft, "c1"), open_rentals_of_member(draft, "ann")) == (["l3"], ["l3"])
+    assert (open_rentals(draft, "c1"), open_rentals_of_member(draft, "ann"), count_open(draft, "ann")) == (["l3"], ["l3"], 1)
     assert due_rentals(draft, 19, limit=9) == []
     assert due_rentals(draft, 20, limit=9) == [("l3", RentalEnd.CLUSTER_ENDED)]
     over = dataclasses.replace(rental, state=RentalState.ENDED)
     put_rental(draft, over)
     set_due(draft, over, 5, end=RentalEnd.OVERDUE)
     put_rental(draft, over)
-    assert open_rentals_of_member(draft, "ann") == []
+    assert (open_rentals_of_member(draft, "ann"), count_open(draft, "ann")) == ([], 0)
     assert (open_rentals(draft, "c1"), due_of(draft, "l3"), due_rentals(draft, 99, limit=9)) == ([], None, [])

@@ -15,8 +15,9 @@ from hpcbridge.contract.capacity import give_capacity, held_of, take_capacity
 from hpcbridge.contract.demand import MAX_OF_MEMBER, MAX_PROGRAMS, PERIOD_MS, count_missing, demand_of
 from hpcbridge.contract.events import decode_event
 from hpcbridge.contract.listing import cluster_now, clusters_of
-from hpcbridge.contract.market import stored_offer
+from hpcbridge.contract.market import offer_key, stored_offer
 from hpcbridge.contract.quotes import free_of
+from hpcbridge.contract.records import encode_word
 from hpcbridge.contract.requests import KEPT_MS, request_fault
 from hpcbridge.contract.seed import blind_rank, market_seed
 from hpcbridge.contract.state import Draft, MemoryState
@@ -63,6 +64,7 @@ def test_offers_are_frozen_as_of_their_entry(world: World, user: Party) -> None:
     stored = stored_offer(world.state, offer.offer)
     assert stored is not None
     assert (stored.cluster, stored.provider, stored.queues, stored.offer) == ("c1", "c1-org", ("batch", "long"), offer)
+    assert world.state.get(offer_key(offer.offer)) == encode_word(stored), "a record is written as its word would be"
     world.at += 1
     tell_state(world, party, "c1", queue("batch", cluster="c1", cores_available=0, cores_used=128))
     world.must(world.root, Parameters(values=(("deposit_permille", 500),)))
@@ -181,6 +183,7 @@ def test_programs_missing_are_counted_and_providers_see_what_they_lack(world: Wo
     both = ask(world, user, programs=(GROMACS, LAMMPS))
     (offer,) = offers_of(world, user, both)
     assert offer.to_install == (GROMACS, LAMMPS)
+    assert world.state.get(offer_key(offer.offer)) == encode_word(stored_offer(world.state, offer.offer))
 
     def seen_by(party: Party) -> list[tuple[str, int]]:
         return [(each.program.name, each.count) for each in requestqueries.program_demand(world.state, world.caller(party))]
@@ -247,9 +250,9 @@ def test_one_cluster_is_known_again_as_it_stands(world: World, user: Party) -> N
     draft = Draft(world.state)
     take_capacity(draft, "c1", "batch", cores=60, gpus=0)
     take_capacity(draft, "c10", "batch", cores=1, gpus=0)
-    assert [cluster_now(draft, name) for name in ("c1", "c10")] == list(clusters_of(draft))
-    assert cluster_now(draft, "c9") is None
-    found = cluster_now(draft, "c1")
+    assert [cluster_now(draft, name, "batch") for name in ("c1", "c10")] == list(clusters_of(draft))
+    assert cluster_now(draft, "c9", "batch") is None
+    found = cluster_now(draft, "c1", "batch")
     assert found is not None
     assert free_of(found.supply.lots[0], found.held) == (4, 0)
 
@@ -359,7 +362,7 @@ def test_old_requests_leave_with_the_clock_although_nobody_asks(world: World, us
 def test_a_due_request_that_is_not_on_record_stops_the_program(world: World, user: Party) -> None:
     open_cluster(world, "c1")
     number = ask(world, user).index
-    world.state._state.write([(f"request/{number:015d}", None)])
+    world.state.write([(f"request/{number:015d}", None)])
     world.at += LIFE_MS + KEPT_MS
     with pytest.raises(IntegrityError, match="is due and not on record"):
         world.tick()
@@ -473,7 +476,7 @@ def test_the_leak_test_would_find_a_leak(world: World, user: Party, monkeypatch:
     from hpcbridge.contract import quotes
 
     real = quotes._offered
-    monkeypatch.setattr(quotes, "_offered", lambda quote, _label, names: real(quote, quote.lot.name, names))
+    monkeypatch.setattr(quotes, "_offered", lambda quote, _label, names, rates: real(quote, quote.lot.name, names, rates=rates))
     open_cluster(world, "quetzal", None, queue("wolfram", cluster="quetzal"))
     ask(world, user)
     assert b"wolfram" in answered(world, user)

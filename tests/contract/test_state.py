@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -41,6 +43,53 @@ def test_layers_scan_like_one_map(layers: tuple[list[Write], list[Write], list[W
     assert list(draft.scan(start, stop, limit)) == expected
     assert {key: draft.get(key) for key in model} == model
     assert scan_all(draft, "k/", page=3) == sorted((key, value) for key, value in model.items() if value is not None)
+
+
+@given(changes, st.lists(st.tuples(changes, st.tuples(keys, keys), st.integers(1, 10)), max_size=6))
+def test_a_layer_that_was_read_before_reads_what_was_written_since(lower: list[Write], steps: list[tuple[list[Write], Any, int]]) -> None:
+    counted, model = _Counted(), dict(lower)
+    counted.write(lower)
+    layer = MemoryState(counted)
+    for written, (start, stop), limit in steps:
+        expected = sorted((key, value) for key, value in model.items() if value is not None and start <= key < stop)[:limit]
+        assert list(layer.scan(start, stop, limit)) == expected
+        assert {key: layer.get(key) for key in (*model, start)} == {start: model.get(start), **model}
+        layer.write(written)
+        model |= dict(written)
+    assert max(counted.gets.values(), default=0) <= 1, "a key is read below once"
+
+
+class _Counted(MemoryState):
+    """A state that counts what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets: Counter[str] = Counter()
+
+    def get(self, key: str) -> bytes | None:
+        self.gets[key] += 1
+        return super().get(key)
+
+
+def test_a_place_is_scanned_below_once_for_all_entries_of_a_group() -> None:
+    below = _Scanned()
+    below.write((f"k/{number:02d}", b"x") for number in range(20))
+    layer = MemoryState(below)
+    for limit in (1, 2, 3, 5, 8, 13, 20, 40, 80):
+        assert len(layer.scan("k/", "k0", limit)) == min(limit, 20)
+    assert below.limits == [1, 2, 4, 8, 16, 32]
+
+
+class _Scanned(MemoryState):
+    """A state that keeps how much it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[int] = []
+
+    def scan(self, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        self.limits.append(limit)
+        return super().scan(start, stop, limit)
 
 
 def test_audiences_count_without_holes_and_nothing_leaks_before_effects() -> None:
