@@ -114,7 +114,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-@ledger_group.command("checkpoint")
+@ledger_group.command("checkpoint", short_help="The largest checkpoint that was verified here.")
 @pass_context
 def checkpoint(context: Context) -> None:
     """Print the largest checkpoint that was verified here, as signed text. No ledger is asked: it is for one that has to be mended."""

@@ -107,7 +107,7 @@ def run(config_of: Callable[[], LedgerConfig]) -> None:
 def backup(config_of: Callable[[], LedgerConfig], target: Path) -> None:
     """Copy the store to FILE while the ledger runs, and verify the copy. The keys are not in it."""
     head = back_up(config_of().store.directory, target)
-    _say(f"{head.size} entries with root {head.root.hex()} copied to {target} and verified")
+    _say(f"copied to {target} and verified: size {head.size}, root {head.root.hex()}")
 
 
 @cli.command("accept-clock")
