@@ -69,7 +69,7 @@ def status(context: Context) -> None:
     verify_growth(client, identity, checkpoint, pins)
     address, at = client.address, now()
     facts = status_as_json(reply, checkpoint, at=at)
-    found = tuple(_findings(reply, at))
+    found = tuple(findings(reply, at))
     if context.json:
         print_json({**verdict_as_json(found), **facts, "address": address})
         return
@@ -88,7 +88,7 @@ def status(context: Context) -> None:
     )
 
 
-def _findings(reply: ledger_pb2.LedgerStatus, at: Instant) -> Iterator[Finding]:
+def findings(reply: ledger_pb2.LedgerStatus, at: Instant) -> Iterator[Finding]:
     """What somebody should look at; nothing if all is well."""
     last_at = reply.last_tick_at
     if not last_at:

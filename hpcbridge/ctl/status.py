@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from hpcbridge.config import LEDGER_CONFIG
 from hpcbridge.ctl.context import Context, now, output_option, pass_context
 from hpcbridge.ctl.output import NOTHING, Column, ago, duration, moment, print_facts, print_json, print_line, print_table, size
 from hpcbridge.ctl.verdict import Finding, print_verdict, verdict_as_json
 from hpcbridge.ctl.watch import watch_option
-from hpcbridge.errors import LedgerUnavailable
+from hpcbridge.errors import ConfigError, LedgerUnavailable
 from hpcbridge.identity.certificates import read_certificate
 from hpcbridge.identity.keystore import KeyDirectory
 from hpcbridge.model.clusters import Vetting
@@ -31,6 +32,7 @@ _ASKED_WHEN_NEEDED = ("ended", "ended_fallback")
 """Queries that are asked only when a job has vanished."""
 _NEED_THE_LEDGER = ("gateway", "listener", "renewal")
 """Workers that cannot do their work without a connection: said once, not once for each."""
+_ON_A_LEDGERS_HOST = "systemctl status hpcbridge-ledgerd; or, where you have enrolled: hpcbridgectl ledger status"
 _ACCOUNTS_SHOWN = 5
 _REGISTER_AGAIN = "then: hpcbridgectl check && systemctl reload hpcbridged"
 _REGISTRATION_TODO = {
@@ -77,7 +79,10 @@ def status(context: Context, *, verbose: bool) -> None:
 
     About a ledger: hpcbridgectl ledger status.
     """
-    if context.has_daemon() or not KeyDirectory(context.identity_path()).is_enrolled():
+    enrolled = KeyDirectory(context.identity_path()).is_enrolled()
+    if not enrolled and not context.has_daemon() and LEDGER_CONFIG.exists():
+        raise ConfigError("no daemon here, and no identity: this is a ledger's host", hint=_ON_A_LEDGERS_HOST)
+    if context.has_daemon() or not enrolled:
         _daemon_status(context, verbose=verbose)
     else:
         _own_status(context)
@@ -88,9 +93,16 @@ def findings(facts: Json, at: Instant) -> Iterator[Finding]:
     yield from _ledger_findings(facts["ledger"], at)
     yield from _scheduler_findings(facts["scheduler"], at)
     told = {query["name"] for query in facts["scheduler"]["queries"] if query.get("last_error")}
-    told |= set() if facts["ledger"]["connected"] else {"gateway", "listener"}
+    told |= set() if facts["ledger"]["connected"] else set(_NEED_THE_LEDGER)
     for worker in facts["workers"]:
-        if not worker["healthy"] and worker["name"] not in told:
+        if worker["healthy"] or worker["name"] in told:
+            continue
+        if worker["name"] in _NEED_THE_LEDGER and worker.get("last_error"):
+            yield Finding(
+                what=f"worker {worker['name']} waits for the ledger: {worker['last_error']}",
+                todo="nothing is lost, it is tried again by itself. If it stays so: hpcbridgectl check",
+            )
+        else:
             yield Finding(
                 what=f"worker {worker['name']} is not healthy: {worker.get('last_error') or 'it does not answer'}",
                 todo="journalctl -u hpcbridged tells more; a restart does no harm: systemctl restart hpcbridged",

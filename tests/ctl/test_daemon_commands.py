@@ -164,8 +164,9 @@ def test_status_in_one_screen(ctl: Callable[..., Result]) -> None:
 def test_status_shows_what_asking_costs_and_why_it_is_asked_less(ctl: Callable[..., Result], handlers: Handlers) -> None:
     facts = ctl_daemon.status(now())
     jobs, nodes, queues = facts["scheduler"]["queries"]
-    jobs.update(last_duration_ms=4200, cpu_share=0.0123, interval_seconds=15.0, next_interval_seconds=42.0, stretched="slow",
-                breaker="closed")
+    jobs.update(
+        last_duration_ms=4200, cpu_share=0.0123, interval_seconds=15.0, next_interval_seconds=42.0, stretched="slow", breaker="closed"
+    )
     nodes.update(last_duration_ms=30_000, cpu_share=0.00002, interval_seconds=30.0, next_interval_seconds=300.0, stretched="failures",
                  breaker="open", last_error="no answer within 30 s")  # fmt: skip
     queues.update(interval_seconds=60.0, next_interval_seconds=60.0, stretched=None, breaker="closed", cpu_share=None)
@@ -247,6 +248,17 @@ def test_each_trouble_is_found() -> None:
         assert len(found) == 1
         assert found[0].what
         assert found[0].todo
+
+
+def test_a_worker_that_waits_for_the_ledger_needs_no_restart() -> None:
+    at = 1_795_349_592_000
+    facts = ctl_daemon.status(at)
+    worker = {**facts["workers"][0], "name": "listener", "healthy": False, "last_error": "ledger at x:1 cannot be reached"}
+    (found,) = findings({**facts, "workers": [worker]}, at)
+    assert "listener waits for the ledger: ledger at x:1 cannot be reached" in found.what
+    assert "restart" not in found.todo
+    (found,) = findings({**facts, "workers": [{**worker, "last_error": None}]}, at)
+    assert "restart" in found.todo, "it says nothing at all, so it hangs"
 
 
 ACCOUNT = {"rental": "l7", "username": "bcdfghjk", "standing": "waiting", "report": None, "reason": "the disk is full", "attempts": 3,
