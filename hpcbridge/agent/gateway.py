@@ -77,6 +77,7 @@ class Gateway:
         self._waiters: dict[int, queue.SimpleQueue[tuple[Acknowledgement, tuple[str, ...]]]] = {}
         self._waiters_lock = threading.Lock()
         self._beat: Callable[[], None] = lambda: None
+        self._recovered: Callable[[], None] = lambda: None
         last_receipt_at = spool.meta("last_receipt_at")
         self.status = GatewayStatus(address=client.address, last_receipt_at=int(last_receipt_at) if last_receipt_at else None)
 
@@ -94,9 +95,9 @@ class Gateway:
         """Something new waits to be sent, or the process stops; from any thread."""
         self._events.put(Wake())
 
-    def beat_with(self, beat: Callable[[], None]) -> None:
-        """Sets what is called as sign of life while a stream is served."""
-        self._beat = beat
+    def beat_with(self, beat: Callable[[], None], *, recovered: Callable[[], None] = lambda: None) -> None:
+        """Sets what is called as sign of life while a stream is served, and whenever it has brought something."""
+        self._beat, self._recovered = beat, recovered
 
     def submit(self, item: Item, *, timeout_seconds: float) -> tuple[Acknowledgement, tuple[str, ...]]:
         """Sends one more item through this chain of numbers and waits for its receipt; from any thread but the gateway's.
@@ -159,6 +160,7 @@ class Gateway:
             clock=self._clock,
             random_bytes=self._random_bytes,
             beat=self._beat,
+            recovered=self._recovered,
             renew_soon=self._renew_soon,
             note=self._note,
             tell=self._tell,

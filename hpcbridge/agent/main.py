@@ -294,8 +294,8 @@ class _Daemon:
         workers["accounts"] = add("accounts", self._serve_tenants, pace=tenants, limit_seconds=limit + ACCOUNTS_LIMIT_SECONDS)
         self._accounts.beat_with(workers["accounts"].beat)
         self._monitor.beat_with(workers["ended"].beat)
-        self._gateway.beat_with(workers["gateway"].beat)
-        self._listener.beat_with(workers["listener"].beat)
+        self._gateway.beat_with(workers["gateway"].beat, recovered=workers["gateway"].recovered)
+        self._listener.beat_with(workers["listener"].recovered)  # each answer shows that the stream works
         return workers
 
     def _parts(self) -> Parts:

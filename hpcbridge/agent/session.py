@@ -73,6 +73,7 @@ class Desk:
     clock: Callable[[], Instant]
     random_bytes: Callable[[int], bytes]
     beat: Callable[[], None]
+    recovered: Callable[[], None]
     renew_soon: Callable[[], None]
     note: Callable[..., None]
     tell: Callable[[Mapping[int, Acknowledgement], Mapping[int, tuple[str, ...]]], None]
@@ -300,6 +301,8 @@ class Session:
         at = self._desk.clock()
         done = self._desk.spool.chain.acknowledge([each for each, _ in taken], checkpoint=self._trust.note, at=at)
         self._progressed = self._progressed or bool(taken)
+        if taken:
+            self._desk.recovered()
         self._desk.note(last_receipt_at=at, waits_for_approval=False)
         self._desk.tell(done, {each.sequence: reasons for each, reasons in taken})
         for each, reasons in taken:

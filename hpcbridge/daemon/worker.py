@@ -60,7 +60,9 @@ class WorkerStatus:
 
 
 class Worker:
-    """Owns a thread that calls `step` at its pace. `wake` and `hurry` may be called from any thread, `beat` from within the step."""
+    """Owns a thread that calls `step` at its pace. `wake` and `hurry` may be called from any thread, `beat` and `recovered` from within
+    the step.
+    """
 
     def __init__(
         self,
@@ -141,6 +143,14 @@ class Worker:
         """Sign of life; a step that lasts calls it at least every `limit_seconds`."""
         self._beat_at = self._clock()
         self._expected_by = self._beat_at + self._limit_seconds
+
+    def recovered(self) -> None:
+        """From within a step that lasts, once it has got through: what failed before is over, though the step has not ended."""
+        if self._failures:
+            logger.info("worker_recovered worker=%s failures=%d", self.name, self._failures)
+            self._failures = 0
+            self._last_error = None
+        self.beat()
 
     def is_wedged(self, now: float) -> bool:
         """True if a beat is overdue at `now` (monotonic). A worker that rests, pauses or was stopped is not wedged."""

@@ -112,6 +112,12 @@ def test_every_command_of_a_running_daemon(tmp_path: Path) -> None:
         with pytest.raises(HpcbridgeError):
             command("nonsense")
 
+        assert bridge.ledger is not None
+        bridge.ledger.kill()
+        wait_until(lambda: not all(worker["healthy"] for worker in command("status")["workers"]), what="the ledger to be missed")
+        bridge.start_ledger()
+        wait_until(lambda: all(worker["healthy"] for worker in command("status")["workers"]), what="streams to be well while they last")
+
         assert bridge.agent is not None
         own = ("--identity", str(bridge.agent_identity), "documents", "submit", str(bridge.agent_config), "--kind", "a", "--title", "T")
         with pytest.raises(RuntimeError, match=f"in use by process {bridge.agent.pid}"):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hpcbridge.daemon.pacing import Pace
-from hpcbridge.daemon.worker import Phase, Worker
+from hpcbridge.daemon.worker import Phase, Worker, WorkerStatus
 from hpcbridge.errors import HpcbridgeError, IntegrityError, LedgerUnavailable, ScriptTimedOut
 
 RARE = Pace(interval_seconds=3600, first_pause_seconds=3600, longest_pause_seconds=7200, breaks_after=3)
@@ -220,6 +220,29 @@ def test_wedged_in_its_step_until_it_beats(stage: Stage, clock: Callable[[], flo
     assert beaten.wait(PATIENCE)
     assert not worker.is_wedged(clock() + 30)
     leave.set()
+
+
+def test_a_step_that_lasts_says_that_the_failure_is_over(stage: Stage) -> None:
+    failed, got_through, leave = (threading.Event() for _ in range(3))
+
+    def step() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise LedgerUnavailable("gone")
+        worker.beat()
+        before.append(worker.status())
+        worker.recovered()
+        got_through.set()
+        leave.wait(PATIENCE)
+
+    before: list[WorkerStatus] = []
+    worker = stage.worker(step, pace=SOON)
+    worker.start()
+    assert got_through.wait(PATIENCE)
+    status = worker.status()
+    leave.set()
+    assert (before[0].failures, before[0].last_error) == (1, "gone"), "a sign of life alone is no success"
+    assert (status.phase, status.failures, status.last_error) == (Phase.WORKING, 0, None)
 
 
 def test_a_rest_or_a_pause_is_not_wedged(stage: Stage, clock: Callable[[], float]) -> None:
