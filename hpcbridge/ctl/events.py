@@ -26,7 +26,8 @@ _AGAIN_SECONDS = 2.0
               "or with --follow at what comes from now on.")  # fmt: skip
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--type", "types", multiple=True, metavar="TYPE",
-              type=click.Choice([each.value for each in EventType]), help="Only events of this type; may be repeated.")  # fmt: skip
+              type=click.Choice([each.value for each in EventType], case_sensitive=False),  # as printed, too
+              help="Only events of this type; may be repeated.")  # fmt: skip
 @output_option
 @pass_context
 def events(context: Context, start: str | None, *, follow: bool, types: tuple[str, ...]) -> None:

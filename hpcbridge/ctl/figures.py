@@ -15,8 +15,10 @@ from typing import Any
 
 import click
 
+from hpcbridge.contract.requests import MAX_WALLTIME_SECONDS
 from hpcbridge.ctl.output import NOTHING
 from hpcbridge.model.clusters import Program
+from hpcbridge.model.jobs import MAX_BYTES
 from hpcbridge.model.market import MAX_MICRO, Micro
 from hpcbridge.model.quantities import check_contact
 
@@ -54,10 +56,14 @@ def parse_walltime(text: str) -> int:
     """[D-]HH:MM:SS, or a number with s, min, h or d, as seconds."""
     if found := _CLOCK.match(text):
         days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-        return days * 86_400 + hours * 3600 + minutes * 60 + seconds
-    if found := _SPAN.match(text):
-        return int(found[1]) * _SECONDS[found[2]]
-    raise ValueError(f"{text[:40]!r}: give [D-]HH:MM:SS, or a number with s, min, h or d, for example 02:00:00 or 36h")
+        total = days * 86_400 + hours * 3600 + minutes * 60 + seconds
+    elif found := _SPAN.match(text):
+        total = int(found[1]) * _SECONDS[found[2]]
+    else:
+        raise ValueError(f"{text[:40]!r}: give [D-]HH:MM:SS, or a number with s, min, h or d, for example 02:00:00 or 36h")
+    if not 1 <= total <= MAX_WALLTIME_SECONDS:
+        raise ValueError(f"{text[:40]!r}: give at least 1 s and at most {MAX_WALLTIME_SECONDS // 86_400}d")
+    return total
 
 
 def parse_size(text: str) -> int:
@@ -65,7 +71,10 @@ def parse_size(text: str) -> int:
     found = _SIZE.match(text)
     if found is None:
         raise ValueError(f"{text[:40]!r}: give bytes, or a number with K, M, G, T or P, for example 64G")
-    return int(found[1]) << 10 * " KMGTP".index(found[2].upper() or " ")
+    total = int(found[1]) << 10 * " KMGTP".index(found[2].upper() or " ")
+    if not 1 <= total <= MAX_BYTES:
+        raise ValueError(f"{text[:40]!r}: give at least 1 byte and at most {MAX_BYTES >> 50}P")
+    return total
 
 
 def parse_program(text: str) -> Program:

@@ -85,6 +85,8 @@ def offers(
         return
     if cores is None:
         raise click.UsageError("Missing option '--cores'.")
+    if gpu_type and not gpus:
+        raise click.UsageError("--gpu-type needs --gpus: how many of them?")
     latitude, longitude = location or (None, None)
     body = Request(
         cores=cores,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import TextIO
@@ -35,6 +36,8 @@ from hpcbridge.wire.marketqueries import get_rental
 
 _LOOK_SECONDS = 1.0
 _MAX_TEXT = 65_536
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+"""A login address that is a plain name, which a shell takes as it stands; a provider may have written anything else there."""
 
 
 @click.command(short_help="Read the passcode of a rented account, once.")
@@ -150,6 +153,8 @@ def _show(context: Context, rental: Rental, opened: OpenedPasscode) -> None:
             f"note: the ledger names {rental.login_address} to log in at, which {opened.signer.submitter} did not sign: use the passcode at"
             f" {login} only, and ask the provider if it has moved"
         )
+    if not context.json and _HOST.fullmatch(opened.login_address):
+        note(f"Log in:  ssh {rental.username}@{opened.login_address}")
     note(f"Signed by {opened.signer.submitter}. It is shown this once: change it at the first login (passwd).")
     if not context.json and not sys.stdout.isatty():
         note("Standard output is no terminal: whatever reads it has the passcode now.")

@@ -16,12 +16,13 @@ from hpcbridge.ctl.context import Context, output_option, pass_context
 from hpcbridge.ctl.figures import AMOUNT, CONTACT, WALLTIME, amount
 from hpcbridge.ctl.forms import as_json
 from hpcbridge.ctl.names import listed
-from hpcbridge.ctl.output import Column, clock, duration, moment, note, print_facts, print_json, print_line, print_table
+from hpcbridge.ctl.orders import check_order, explained, request_of
+from hpcbridge.ctl.output import Column, clock, moment, note, print_facts, print_json, print_line, print_table
 from hpcbridge.ctl.passcode import told_of_passcode
 from hpcbridge.ctl.watch import watch_option
 from hpcbridge.errors import HpcbridgeError, Refused
 from hpcbridge.identity.keystore import KeyDirectory
-from hpcbridge.model.market import Cancellation, Rental, RentalOrder, RentalState, StatementLine
+from hpcbridge.model.market import Cancellation, Micro, Rental, RentalOrder, RentalState, StatementLine
 from hpcbridge.model.relay import Sealed, SealedKind
 from hpcbridge.submitter.passcodes import forget_passcode, fresh_key, leave_contact
 from hpcbridge.wire.marketqueries import get_balance, get_rental, get_request, list_rentals
@@ -92,8 +93,11 @@ def rent(
     """
     if bool(offer) is bool(best) or bool(offer) is not bool(queue):
         raise click.UsageError("give OFFER and --queue Q, or --best REQUEST")
+    request = request_of(offer or "", best)
     way = context.way()
-    asked = get_request(way.call, best or (offer or "").partition("-")[0]).asked
+    record = get_request(way.call, request)
+    check_order(record, cores=cores, gpus=gpus, walltime=walltime)
+    asked = record.asked
     keys = context.keys()
     with fresh_key(keys) as public:
         body = RentalOrder(
@@ -107,7 +111,10 @@ def rent(
             sealing_key=public,
         )
         submitted = way.submit(body)
-        submitted.check_accepted()
+        try:
+            submitted.check_accepted()
+        except Refused as refusal:
+            raise explained(refusal, request) from refusal
     rental, _ = get_rental(way.call, rental_name(submitted.index))
     if context.json:
         print_json(as_json(rental))
@@ -203,7 +210,7 @@ def _leave_contact(call: Call, keys: KeyDirectory, rental: Rental, *, contact: s
 def _advise(rental: Rental) -> None:
     """What comes next, and what the deposit does not pay."""
     seconds = rental.limit_seconds if rental.walltime_seconds is None else rental.walltime_seconds
-    per_hour = price_per_hour(rental.rates, cores=rental.cores, gpus=rental.gpus)
+    per_hour = _per_hour(rental)
     price = -(-per_hour * seconds // SECONDS_PER_HOUR)
     note(f"Username, login and passcode, as soon as the account is made:  hpcbridgectl passcode {rental.rental}")
     note(f"To give it back before the first job:  hpcbridgectl rentals cancel {rental.rental}")
@@ -262,10 +269,10 @@ def _facts(rental: Rental, sealed: Sealed | None = None) -> list[tuple[str, Any]
         ("queue", rental.queue),
         ("cores", rental.cores),
         ("gpus", rental.gpus or None),
-        ("deposit for", duration(rental.limit_seconds)),
+        ("walltime", None if rental.walltime_seconds is None else clock(rental.walltime_seconds)),
         ("to install", ", ".join(f"{program.name} {program.version}".strip() for program in rental.to_install)),
-        ("rates", f"{amount(rental.rates.cpu_core_per_hour)} per core and hour, {amount(rental.rates.gpu_core_per_hour)} per GPU and hour"),
-        ("deposit", amount(rental.deposit)),
+        ("price", _price(rental)),
+        ("deposit", f"{amount(rental.deposit)} (for {clock(rental.limit_seconds)})"),
         ("extra limit", amount(rental.extra_limit)),
         ("held", amount(rental.held)),
         ("charged", amount(rental.charged)),
@@ -273,9 +280,22 @@ def _facts(rental: Rental, sealed: Sealed | None = None) -> list[tuple[str, Any]
         ("not covered", amount(rental.not_covered)),
         ("granted", f"{moment(rental.granted_at)} UTC (entry {rental.index})"),
         ("first job by", None if rental.used_at or rental.ended_at else f"{moment(rental.expires_at)} UTC"),
+        ("over by", None if rental.ended_at else f"{moment(rental.latest_at)} UTC at the latest"),
         ("ended", f"{moment(rental.ended_at)} UTC (entry {rental.settled_index})" if rental.ended_at else None),
     ]
     return [(name, value) for name, value in facts if value not in (None, "")]
+
+
+def _per_hour(rental: Rental) -> Micro:
+    return price_per_hour(rental.rates, cores=rental.cores, gpus=rental.gpus)
+
+
+def _price(rental: Rental) -> str:
+    """What all of it costs an hour, and what that is made of."""
+    parts = [f"{rental.cores} × {amount(rental.rates.cpu_core_per_hour)} for cores"]
+    if rental.gpus:
+        parts.append(f"{rental.gpus} × {amount(rental.rates.gpu_core_per_hour)} for GPUs")
+    return f"{amount(_per_hour(rental))} an hour: {' + '.join(parts)}"
 
 
 def _line(line: StatementLine) -> tuple[Any, ...]:

@@ -95,8 +95,8 @@ def test_figures_as_typed(parse: Callable[[str], Any], text: str, value: Any) ->
 
 UNCLEAR = {
     parse_amount: ("1,5", "-1", "1.0000001", "1e3", "nan", "", "١", "9" * 40, str(MAX_MICRO // 1_000_000 + 1)),
-    parse_walltime: ("90", "2:00", "1:60:00", "h", "-1h", ""),
-    parse_size: ("1.5G", "-1", "G", ""),
+    parse_walltime: ("90", "2:00", "1:60:00", "h", "-1h", "", "0s", "00:00:00", "367d", "99999999h"),
+    parse_size: ("1.5G", "-1", "G", "", "0", "4097P", "999999999999999P"),
     parse_program: ("", "/1", "a/"),
     parse_place: ("13.8", "nan,0", "0,181", "1e2,0", ","),
 }

@@ -122,6 +122,15 @@ def test_a_ledger_that_names_another_machine_to_log_in_at(market: Network) -> No
     assert result.exit_code == 0, result.stderr
     assert ("login.really.north.example" in result.stdout, rental.login_address in result.stdout) == (True, False)
     assert f"the ledger names {rental.login_address} to log in at, which north/one did not sign" in " ".join(result.stderr.split())
+    assert f"ssh {rental.username}@login.really.north.example" in result.stderr
+    assert f"@{rental.login_address}" not in result.stderr
+
+
+@pytest.mark.parametrize("login", ["host.example; rm -rf ~", "-oProxyCommand=x", "a b", "$(id).example"])
+def test_no_command_to_copy_where_the_login_is_not_a_plain_name(market: Network, login: str) -> None:
+    name = rent(market)
+    leave(market, name, sealed_by(market, rental_of(market, name), login=login))
+    assert "ssh " not in market.run("ulla", "passcode", name).stderr
 
 
 def test_a_new_one_and_what_a_program_gets(market: Network) -> None:
@@ -226,7 +235,7 @@ def test_a_rental_that_the_site_ended_loses_its_key_when_that_is_seen(market: Ne
 def test_an_order_that_is_refused_leaves_no_key(market: Network) -> None:
     before = key_files(market)
     request = asked(market, "ulla", "offers", "--cores", "2", "--walltime", "2h")["request"]["request"]
-    assert "MALFORMED" in failure(market, "rent", "--best", request, "--cores", "3")
+    assert "NOT_FOUND" in failure(market, "rent", f"{request}-9", "--queue", "q1")
     name = rent(market)
     assert "ILLEGAL_TRANSITION" in failure(market, "passcode", name, "--new")
     assert key_files(market) - before == {f"{name}.pem"}

@@ -101,7 +101,7 @@ def completions(*words: str) -> set[str]:
     (("rent", "--"), {"--queue", "--best", "--cores", "--gpus", "--walltime", "--extra-limit", "--contact", "--output", "--help"}),
     (("passcode", "l1", "--"), {"--new", "--contact", "--file", "--wait", "--output", "--help"}),
     (("offers", "--wall"), {"--walltime"}),
-    (("events", "--type", "PASSCODE"), {"PASSCODE_ASKED"}),
+    (("events", "--type", "passcode"), {"passcode_asked"}),
     (("admin", "contr"), {"contract"}),
 ])  # fmt: skip
 def test_a_shell_completes_the_market(words: tuple[str, ...], found: set[str]) -> None:

@@ -156,7 +156,7 @@ class Market:
     def look_at_accounts(self, rented: Rented) -> None:
         """What the provider sees."""
         self._wait_ready(rented.name)
-        title("The daemons make the accounts (useradd, chpasswd). All that a provider knows of the user is a username")
+        title("The daemons make the accounts (useradd, chpasswd). A provider knows of its user a username, no more")
         self._provider(rented.cluster, "rentals", "list")
         title("The passcodes came sealed to keys of ulla's; she opens them, once")
 
