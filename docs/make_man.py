@@ -171,14 +171,14 @@ def _keys(config: type[Any]) -> Iterator[str]:
     for section in sections_of(config):
         yield f".SS {_escaped(section.heading or 'Above all sections')}"
         if section.heading:
-            yield from _prose(section.about)
+            yield from _prose(section.about, between=".PP")
         for key in section.keys:
             yield from _item(f"\\fB{_escaped(key.name)}\\fR = \\fI{_escaped(key.kind)}\\fR", [_escaped(_sentence(key))])
 
 
 def _sentence(key: Key) -> str:
     default = "Must be given." if key.required else f"Default: {key.default}." if key.default else ""
-    return f"{key.about[:1].upper()}{key.about[1:]}. {default}".rstrip()
+    return f"{key.about[:1].upper()}{key.about[1:]}{'' if key.about.endswith('?') else '.'} {default}".rstrip()
 
 
 PARTS: Mapping[str, Callable[[], Iterator[str]]] = {
@@ -206,11 +206,11 @@ def _code(lines: Sequence[str]) -> Iterator[str]:
     yield from (".fi", ".RE")
 
 
-def _prose(text: str) -> Iterator[str]:
+def _prose(text: str, *, between: str = ".IP") -> Iterator[str]:
     """Paragraphs of a help text; one that begins with click's mark stays in its lines."""
     for number, paragraph in enumerate(re.split(r"\n{2,}", inspect.cleandoc(text))):
         if number:
-            yield ".IP"
+            yield between
         if paragraph.startswith("\b"):
             yield from (".nf", *(_escaped(line) for line in paragraph.splitlines()[1:]), ".fi")
         else:

@@ -70,6 +70,7 @@ EXIT_STATUSES: Mapping[int, tuple[str, str]] = {
     70: ("input/output", "a disk failed or is full"),
     77: ("not permitted", "somebody else is entitled, or the certificate is not valid any more"),
     78: ("configuration", "a file, a permission or an identity has to be mended first; the message names place and remedy"),
+    _INTERRUPTED: ("interrupted", "by Ctrl-C; --watch ends so with 0"),
 }
 _EPILOG = f"Exit status: {', '.join(f'{status} {word}' for status, (word, _) in EXIT_STATUSES.items())}. All of it: man hpcbridgectl"
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
