@@ -85,7 +85,6 @@ def ledger_handlers(house: House) -> grpc.GenericRpcHandler[Any, Any]:
     methods["Subscribe"] = grpc.stream_stream_rpc_method_handler(
         guarded(_subscribe(house), house.fail),
         request_deserializer=ledger_pb2.SubscribeRequest.FromString,
-        response_serializer=ledger_pb2.SubscribeReply.SerializeToString,
     )
     methods["ReadEntries"] = grpc.stream_stream_rpc_method_handler(
         guarded(_read_entries(house), house.fail),

@@ -4,7 +4,7 @@
 
 Nothing is kept for a subscriber but its place, so a slow one costs no memory. Only events of signed entries are shown, and what the
 caller may see is asked anew for every page. It is woken by events for it alone; whose rights grow meanwhile notices with the next
-checkpoint.
+checkpoint. Those who are woken by the same event look for it together, so that many cost little more than one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpcbridge.contract.access import audience_of
@@ -36,6 +36,16 @@ LEAST_PAUSE_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    """What a page depends on: the place before it, the size of the log that may be shown, whose events, and which."""
+
+    cursor: Cursor
+    size: int
+    audience: str | None
+    types: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """What every subscription reads from."""
 
@@ -44,14 +54,15 @@ class Feed:
     readers: Executor
     caller: Callable[[Connection], Caller]
     quotas: Quotas
+    looks: dict[_Look, asyncio.Future[_Page]] = field(default_factory=dict)
+    """Those under way; none is kept after its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Events to send and their bytes, the place after them, and whether more may be there."""
+    """Encoded replies with events, the place after them, and whether more may be there."""
 
-    replies: tuple[ledger_pb2.SubscribeReply, ...]
-    bytes_: int
+    replies: tuple[bytes, ...]
     cursor: Cursor
     is_full: bool
 
@@ -68,19 +79,20 @@ async def _serve(request: ledger_pb2.SubscribeRequest, context: Any, connection:
     types = frozenset(request.types)
     checkpoint_due = 0.0
     while True:
-        news, size = feed.publisher.news(audience_of(feed.caller(connection))), feed.publisher.size
-        page = await loop.run_in_executor(feed.readers, _read, feed, connection, cursor, size, types)
+        audience = audience_of(feed.caller(connection))
+        news = feed.publisher.news(audience)
+        page = await _look(feed, _Look(cursor, feed.publisher.size, audience, types))
         cursor = page.cursor
         for reply in page.replies:
             await context.write(reply)
-        if page.bytes_:
-            await feed.quotas.sent(connection.submitter, page.bytes_)
+        if page.replies:
+            await feed.quotas.sent(connection.submitter, sum(map(len, page.replies)))
         if page.is_full:
             continue
         if page.replies or loop.time() >= checkpoint_due:
             checkpoint_due = loop.time() + CHECKPOINT_SECONDS
             note = feed.publisher.published.checkpoint.note
-            await context.write(ledger_pb2.SubscribeReply(checkpoint=entries_pb2.Checkpoint(note=note)))
+            await context.write(ledger_pb2.SubscribeReply(checkpoint=entries_pb2.Checkpoint(note=note)).SerializeToString())
         if request.until_caught_up:
             return
         await asyncio.sleep(LEAST_PAUSE_SECONDS)
@@ -102,19 +114,27 @@ def _start(text: str, size: int) -> Cursor:
     return cursor
 
 
-def _read(feed: Feed, connection: Connection, cursor: Cursor, size: int, types: frozenset[int]) -> _Page:
+async def _look(feed: Feed, wanted: _Look) -> _Page:
+    """The next page, read once for all who want the same at this moment."""
+    under_way = feed.looks.get(wanted)
+    if under_way is None:
+        under_way = asyncio.get_running_loop().run_in_executor(feed.readers, _read, feed, wanted)
+        feed.looks[wanted] = under_way
+        under_way.add_done_callback(lambda _: feed.looks.pop(wanted, None))
+    return await asyncio.shield(under_way)  # who leaves must not end it for the others
+
+
+def _read(feed: Feed, wanted: _Look) -> _Page:
     """The next page of signed events; runs on a reader thread."""
-    caller = feed.caller(connection)
     reader = feed.reader()
-    rows = reader.events_after(cursor, PAGE, audience_of(caller))
-    visible = [row for row in rows if row[0].index < size]
+    rows = reader.events_after(wanted.cursor, PAGE, wanted.audience)
+    visible = [row for row in rows if row[0].index < wanted.size]
     moments: dict[int, int] = {}
     replies = []
     for place, event in visible:
-        if types and entries_pb2.EventType.Value.Value(event.type.value) not in types:
+        if wanted.types and entries_pb2.EventType.Value.Value(event.type.value) not in wanted.types:
             continue
         if place.index not in moments:
             moments[place.index] = entries_pb2.Entry.FromString(reader.leaf(place.index) or b"").at
-        replies.append(ledger_pb2.SubscribeReply(event=event_message(place, event, moments[place.index])))
-    bytes_ = sum(reply.ByteSize() for reply in replies)
-    return _Page(tuple(replies), bytes_, visible[-1][0] if visible else cursor, len(visible) == PAGE)
+        replies.append(ledger_pb2.SubscribeReply(event=event_message(place, event, moments[place.index])).SerializeToString())
+    return _Page(tuple(replies), visible[-1][0] if visible else wanted.cursor, len(visible) == PAGE)

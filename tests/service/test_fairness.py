@@ -17,7 +17,6 @@ from hpcbridge.model.identities import Submitter
 from hpcbridge.service import standings, subscriptions
 from hpcbridge.service.applier import _RecentReasons
 from hpcbridge.service.clock import ProposerClock
-from hpcbridge.service.connections import Connection
 from hpcbridge.service.node import _Desk
 from hpcbridge.service.proposals import Proposal
 from hpcbridge.service.proposer import MAX_WAITING_BYTES, MAX_WAITING_OF_ONE, Proposer
@@ -91,9 +90,9 @@ def test_a_subscriber_is_woken_by_its_own_events_alone(
     reads: Counter[str] = Counter()
     read, news = subscriptions._read, Publisher.news
 
-    def counted(feed: Any, connection: Connection, *rest: Any) -> Any:
-        reads[connection.submitter.member] += 1
-        return read(feed, connection, *rest)
+    def counted(feed: Any, wanted: Any) -> Any:
+        reads[wanted.audience] += 1
+        return read(feed, wanted)
 
     monkeypatch.setattr(subscriptions, "_read", counted)
     if audience == "any":
