@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hpcbridge.agent.delivery import AWAY, Delivery
+from hpcbridge.agent.passcodes import make_passcode, without_passcode
 from hpcbridge.agent.spool import Spool
 from hpcbridge.agent.tenancies import (
     Account,
@@ -28,13 +29,11 @@ from hpcbridge.agent.tenancies import (
     is_due,
     later,
     made,
-    make_passcode,
     next_step,
     not_found,
     order_of,
     relayed,
     renewed,
-    without_passcode,
 )
 from hpcbridge.errors import IdentityError, Refused
 from hpcbridge.failpoints import reach

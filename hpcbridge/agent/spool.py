@@ -22,9 +22,9 @@ from typing import Self
 
 from hpcbridge.agent.chain import RENTALS_LISTED, Chain, drop_receipts
 from hpcbridge.agent.lastseen import GONE_KEPT_MS, LastSeen, forget_gone, write_memory
+from hpcbridge.agent.rentals import has_name, heard
 from hpcbridge.agent.rows import Item, MemoryWrites, SpoolFigures, WaitingItem
 from hpcbridge.agent.spool_file import Connection, SpoolFile, SpoolFull, read_meta, write_meta
-from hpcbridge.agent.tenancies import has_name, heard
 from hpcbridge.agent.tenants import Tenants, report_of
 from hpcbridge.model.market import AccountReport, Rental
 from hpcbridge.model.quantities import Instant

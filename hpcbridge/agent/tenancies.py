@@ -2,24 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent knows of each rental of its cluster, and what is to be done next for its account. Pure.
 
-The ledger's word is checked before it is followed. A username must have the form of generated ones, belong to one rental and never change.
-An account counts as there only if it was made from here. That it was made earlier, as the ledger says, is taken up only while the spool is
-known to be lost or restored, and then the site's scripts are asked, which know their own accounts. So no word of the ledger makes the
-agent close, renew or publish what it did not make.
-
-A clear passcode is in no tenancy: after a crash a new one is made, and the script sets it again.
+Whatever happens is a function from one tenancy to the next: what the ledger says of a rental is in rentals.py, the rest here. A clear
+passcode is in no tenancy: after a crash a new one is made, and the script sets it again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hpcbridge.model.accounts import AccountAction, AccountOrder
-from hpcbridge.model.entries import EntryOutcome
-from hpcbridge.model.market import AccountReport, AccountState, Rental, RentalState
+from hpcbridge.model.market import AccountState
 from hpcbridge.model.quantities import Instant
 
 PUBLISHED_AFTER_END_MS = 62 * 86_400_000
@@ -33,14 +27,6 @@ NO_KEY = "no passcode: the rental names no key to seal it to"
 
 _FIRST_PAUSE_MS = 5_000
 _SHOWN_MS = 86_400_000
-_USERNAME = re.compile(r"[a-z][a-z0-9]{7,14}\Z")
-_RENTAL = re.compile(r"l[0-9]{1,19}\Z")
-_MOST_COUNTED = 1 << 40
-_KEY_BYTES = 32
-_LONGEST_RENTAL_MS = 20 * 366 * 86_400_000
-_SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""31 signs of which none is taken for another: no i, l, o, 0 or 1."""
-_GROUPS, _GROUP = 4, 5
 
 
 class Account(StrEnum):
@@ -131,20 +117,6 @@ Change = Callable[[Tenancy], Tenancy]
 """How a tenancy goes on; it is applied to what the spool has at that moment."""
 
 
-def heard(known: Tenancy | None, rental: Rental, *, cluster: str, taken: bool, adopt: bool, at: Instant) -> Tenancy:
-    """What the ledger's word makes of a tenancy. `taken`: another rental has this username; `adopt`: the spool was lost or restored."""
-    if known is None:
-        problem = _problem(rental, cluster=cluster, at=at) or ("its username is that of another rental" if taken else "")
-        known = _refused(rental, problem) if problem else _new(rental)
-    elif known.username != rental.username:
-        return known if known.problem else replace(known, problem="the ledger gives it another username than before")
-    if adopt and not known.problem and known.account in (Account.NONE, Account.PERHAPS):
-        known = _adopted(known, rental)
-    if rental.state is RentalState.ENDED:
-        return ended(known, rental.ended_at or at)
-    return replace(known, sealing_key=_key(rental)) if known.is_open else known
-
-
 def ended(tenancy: Tenancy, at: Instant) -> Tenancy:
     """The rental is over; what failed before does not hold up the closing."""
     if not tenancy.is_open:
@@ -155,10 +127,10 @@ def ended(tenancy: Tenancy, at: Instant) -> Tenancy:
 
 def next_step(tenancy: Tenancy) -> Step | None:
     """What is to be done, whether or not its time has come; None if nothing."""
-    if tenancy.problem:
-        return None
     if not tenancy.is_open:
         return Step.CLOSE if tenancy.account in (Account.PERHAPS, Account.THERE) else None
+    if tenancy.problem:
+        return None
     if tenancy.account in (Account.NONE, Account.PERHAPS):
         return None if tenancy.report is AccountState.FAILED else Step.CREATE
     if tenancy.account is not Account.THERE:
@@ -168,11 +140,6 @@ def next_step(tenancy: Tenancy) -> Step | None:
     if tenancy.sealing_key and tenancy.sealing_key != tenancy.sealed_to:
         return Step.RENEW
     return Step.RELAY if tenancy.sealed and tenancy.relayed_at is None else None
-
-
-def has_name(rental: Rental) -> bool:
-    """False for what has not even the name of a rental, of which nothing is kept."""
-    return _RENTAL.match(rental.rental) is not None
 
 
 def is_due(tenancy: Tenancy, at: Instant) -> bool:
@@ -231,7 +198,7 @@ def made(tenancy: Tenancy, *, sealed: bytes, sealed_to: bytes, at: Instant) -> T
         delivered_at=None,
         failed_at=None,
     )
-    return _went_well(_reporting(ready, AccountState.READY, "" if sealed else NO_KEY))
+    return _went_well(reporting(ready, AccountState.READY, "" if sealed else NO_KEY))
 
 
 def renewed(tenancy: Tenancy, *, sealed: bytes, sealed_to: bytes, at: Instant) -> Tenancy:
@@ -264,7 +231,7 @@ def delivered(tenancy: Tenancy, sealed: bytes, *, at: Instant, failure: str = ""
     if tenancy.sealed != sealed:
         return tenancy
     done = _went_well(replace(tenancy, delivered_at=at, sealed=b""))
-    return replace(done, reason=_text(failure), failed_at=at) if failure else done
+    return replace(done, reason=one_line(failure), failed_at=at) if failure else done
 
 
 def spent(tenancy: Tenancy) -> Tenancy:
@@ -274,13 +241,13 @@ def spent(tenancy: Tenancy) -> Tenancy:
 
 def closed(tenancy: Tenancy) -> Tenancy:
     """The account is closed."""
-    return _went_well(_reporting(replace(tenancy, account=Account.CLOSED, failed_at=None), AccountState.CLOSED, ""))
+    return _went_well(reporting(replace(tenancy, account=Account.CLOSED, failed_at=None), AccountState.CLOSED, ""))
 
 
 def later(tenancy: Tenancy, reason: str, *, at: Instant) -> Tenancy:
     """It did not work now: again after a pause that doubles each time, for ever."""
     pause = min(_FIRST_PAUSE_MS << min(tenancy.attempts, 20), LONGEST_PAUSE_MS)
-    return replace(tenancy, attempts=tenancy.attempts + 1, next_at=at + pause, reason=_text(reason))
+    return replace(tenancy, attempts=tenancy.attempts + 1, next_at=at + pause, reason=one_line(reason))
 
 
 def failed(tenancy: Tenancy, step: Step, reason: str, *, fresh: bool = False, at: Instant) -> Tenancy:
@@ -289,23 +256,11 @@ def failed(tenancy: Tenancy, step: Step, reason: str, *, fresh: bool = False, at
 
     `fresh`: nothing was tried before, so a script that refused at once has left nothing that would have to be closed.
     """
-    text = _text(reason) or "the script gave no reason"
+    text = one_line(reason) or "the script gave no reason"
     again = replace(tenancy, attempts=tenancy.attempts + 1, next_at=at + LONGEST_PAUSE_MS, reason=text, failed_at=at)
     if step is not Step.CREATE:
         return again
-    return _reporting(replace(again, account=Account.FAILED if fresh else Account.PERHAPS), AccountState.FAILED, text)
-
-
-def answered(tenancy: Tenancy, report: AccountReport, code: EntryOutcome, reason: str, *, at: Instant) -> Tenancy:
-    """The ledger's answer to a report. One to READY that comes too late means that the rental has ended: the account is closed."""
-    if report.state is not tenancy.report:
-        return tenancy
-    known = replace(tenancy, reported=True)
-    if code is EntryOutcome.ACCEPTED:
-        return known
-    if report.state is AccountState.READY and code is EntryOutcome.ILLEGAL_TRANSITION:
-        return ended(known, at)
-    return replace(known, reason=_text(f"the ledger refused {report.state}: {code}: {reason}"))
+    return reporting(replace(again, account=Account.FAILED if fresh else Account.PERHAPS), AccountState.FAILED, text)
 
 
 def is_over(tenancy: Tenancy, at: Instant) -> bool:
@@ -317,7 +272,7 @@ def is_over(tenancy: Tenancy, at: Instant) -> bool:
 
 def is_published(tenancy: Tenancy) -> bool:
     """True if jobs of the username are told to the ledger: of accounts made from here, also when they are closed."""
-    return not (tenancy.problem or tenancy.adopted) and tenancy.account in (Account.THERE, Account.CLOSED)
+    return not tenancy.adopted and tenancy.account in (Account.THERE, Account.CLOSED)
 
 
 def standing(tenancy: Tenancy) -> Standing:
@@ -339,20 +294,15 @@ def needs_attention(tenancy: Tenancy, at: Instant) -> bool:
     return now in (Standing.FAILED, Standing.NOT_FOLLOWED) or (now is Standing.WAITING and tenancy.attempts > 0)
 
 
-def make_passcode(random_bytes: Callable[[int], bytes]) -> str:
-    """Twenty signs in groups, each of 31 with the same chance: 99 bits."""
-    signs: list[str] = []
-    fair = 256 - 256 % len(_SIGNS)
-    while len(signs) < _GROUPS * _GROUP:
-        signs += [_SIGNS[byte % len(_SIGNS)] for byte in random_bytes(_GROUPS * _GROUP) if byte < fair]
-    return "-".join("".join(signs[start : start + _GROUP]) for start in range(0, _GROUPS * _GROUP, _GROUP))
+def reporting(tenancy: Tenancy, state: AccountState, text: str) -> Tenancy:
+    """The ledger is to be told this of the account."""
+    return replace(tenancy, report=state, report_text=one_line(text), reported=False)
 
 
-def without_passcode(text: str, passcode: str | None) -> str:
-    """A script's words, or that they were withheld because some of the passcode is among them."""
-    if passcode is not None and any(group in text for group in passcode.split("-")):
-        return "the script printed the passcode; its words are withheld"
-    return text
+def one_line(text: str) -> str:
+    """One printable line that the contract takes."""
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"
 
 
 _ACTIONS = {
@@ -363,66 +313,5 @@ _ACTIONS = {
 }
 
 
-def _new(rental: Rental) -> Tenancy:
-    return Tenancy(
-        rental=rental.rental,
-        username=rental.username,
-        queue=rental.queue,
-        cores=rental.cores,
-        gpus=rental.gpus,
-        expires_at=rental.latest_at,
-        sealing_key=_key(rental),
-    )
-
-
-def _key(rental: Rental) -> bytes:
-    """The key to seal to; what has not the length of one is none."""
-    return rental.sealing_key if len(rental.sealing_key) == _KEY_BYTES else b""
-
-
-def _problem(rental: Rental, *, cluster: str, at: Instant) -> str:
-    """Why no account is made for this rental, whoever says it was granted."""
-    if rental.cluster != cluster:
-        return "it is of another cluster"
-    if not _USERNAME.match(rental.username):
-        return "its username does not have the form of generated ones"
-    if not (1 <= rental.cores <= _MOST_COUNTED and 0 <= rental.gpus <= _MOST_COUNTED):
-        return "its cores and GPUs make no sense"
-    if not (rental.queue.isprintable() and 1 <= len(rental.queue) <= MAX_TEXT):
-        return "its queue's name makes no sense"
-    if not rental.granted_at < rental.latest_at <= at + _LONGEST_RENTAL_MS:
-        return "its date of expiry makes no sense"
-    return ""
-
-
-def _refused(rental: Rental, problem: str) -> Tenancy:
-    """What is not followed is said to the ledger, so that an honest user gets the deposit back. Kept of it is what fits into a line."""
-    kept = Tenancy(
-        rental=rental.rental, username=_text(rental.username), queue=_text(rental.queue), cores=0, gpus=0, expires_at=0, problem=problem
-    )
-    return _reporting(kept, AccountState.FAILED, problem)
-
-
-def _adopted(tenancy: Tenancy, rental: Rental) -> Tenancy:
-    """The spool was lost: what the ledger has of our own reports tells how far the account had come."""
-    if rental.account is AccountState.READY:
-        return replace(tenancy, account=Account.THERE, adopted=True, sealed_to=_key(rental))
-    if rental.account is AccountState.CLOSED:
-        return replace(tenancy, account=Account.CLOSED, adopted=True)
-    if rental.account is AccountState.FAILED:
-        return replace(tenancy, account=Account.FAILED)
-    return replace(tenancy, account=Account.PERHAPS)
-
-
-def _reporting(tenancy: Tenancy, state: AccountState, text: str) -> Tenancy:
-    return replace(tenancy, report=state, report_text=_text(text), reported=False)
-
-
 def _went_well(tenancy: Tenancy) -> Tenancy:
     return replace(tenancy, attempts=0, next_at=0, reason="")
-
-
-def _text(text: str) -> str:
-    """One printable line that the contract takes."""
-    line = "".join(character if character.isprintable() else "?" for character in text)
-    return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 1]}…"

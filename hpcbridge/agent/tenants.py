@@ -12,8 +12,9 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from hpcbridge.agent.rentals import answered
 from hpcbridge.agent.spool_file import Connection, SpoolFile
-from hpcbridge.agent.tenancies import Account, Change, Tenancy, answered, is_over, is_published
+from hpcbridge.agent.tenancies import Account, Change, Tenancy, is_over, is_published
 from hpcbridge.model.entries import EntryOutcome
 from hpcbridge.model.market import AccountReport, AccountState
 from hpcbridge.model.quantities import Instant
@@ -39,19 +40,17 @@ class Tenants:
 
     def active(self) -> tuple[Tenancy, ...]:
         """Those for which something may have to be done."""
-        where = "problem = '' AND (ended_at IS NULL OR account IN ('PERHAPS', 'THERE'))"
+        where = "account IN ('PERHAPS', 'THERE') OR (ended_at IS NULL AND problem = '')"
         return tuple(_tenancy(row) for row in self._file.rows(f"{_SELECT} WHERE {where} ORDER BY length(rental), rental"))
 
     def to_close(self) -> tuple[Tenancy, ...]:
         """Those that have ended and whose account is, or may be, still there."""
-        where = "problem = '' AND ended_at IS NOT NULL AND account IN ('PERHAPS', 'THERE')"
+        where = "ended_at IS NOT NULL AND account IN ('PERHAPS', 'THERE')"
         return tuple(_tenancy(row) for row in self._file.rows(f"{_SELECT} WHERE {where} ORDER BY length(rental), rental"))
 
     def accounts_there(self) -> int:
         """How many accounts are there, or may be because a script was told to make them."""
-        row = self._file.row(
-            "SELECT count(*) FROM tenancy WHERE problem = '' AND (account = 'THERE' OR account = 'PERHAPS' AND begun_at IS NOT NULL)"
-        )
+        row = self._file.row("SELECT count(*) FROM tenancy WHERE account = 'THERE' OR account = 'PERHAPS' AND begun_at IS NOT NULL")
         return 0 if row is None else int(row[0])
 
     def accounts_begun(self, *, since: Instant) -> int:

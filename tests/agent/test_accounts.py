@@ -23,8 +23,9 @@ from hpcbridge.agent import spool as spool_module
 from hpcbridge.agent.accounts import Accounts, Allowance, NoAccounts
 from hpcbridge.agent.chain import RENTALS_LISTED
 from hpcbridge.agent.listener import Listener
+from hpcbridge.agent.passcodes import make_passcode
 from hpcbridge.agent.publish import PublishMode
-from hpcbridge.agent.tenancies import Account, Step, Tenancy, make_passcode, needs_attention, next_step
+from hpcbridge.agent.tenancies import Account, Step, Tenancy, needs_attention, next_step
 from hpcbridge.daemon.pacing import Pace
 from hpcbridge.daemon.worker import Worker
 from hpcbridge.errors import BadData, LedgerUnavailable
@@ -605,6 +606,19 @@ def test_a_lying_ledger_closes_and_publishes_nothing_that_was_not_made_here(site
     assert site.scripts.is_open("stephanie")
     assert "stephanie" not in site.agent.spool.tenants.published()
     assert site.tenancy(rental.rental).problem == "the ledger gives it another username than before"
+
+
+def test_one_lie_does_not_keep_an_account_open_or_its_jobs_untold(site: Site) -> None:
+    """Once a ledger said something impossible of a rental, nothing more is done for it; but what was made is closed and paid for."""
+    rental = site.made()
+    site.agent.spool.hear_rentals((dataclasses.replace(rental, username="stephanie"),), at=now())
+    assert site.tenancy(rental.rental).problem
+    assert rental.username in site.agent.spool.tenants.published()
+    site.tenant.renew(rental.rental)
+    site.tenant.cancel(rental.rental)
+    site.until(lambda: site.on_ledger(rental.rental).account is AccountState.CLOSED)
+    assert not site.scripts.is_open(rental.username)
+    assert site.scripts.called("account_renew", rental.rental) == 0
 
 
 def test_even_after_a_loss_of_the_spool_only_the_scripts_word_makes_an_account_ours(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcbridge.agent.passcodes import make_passcode, without_passcode
+from hpcbridge.agent.rentals import answered
 from hpcbridge.agent.tenancies import (
     LONGEST_PAUSE_MS,
     MAX_TEXT,
@@ -23,7 +25,6 @@ from hpcbridge.agent.tenancies import (
     Standing,
     Step,
     Tenancy,
-    answered,
     begun,
     checked,
     closed,
@@ -35,13 +36,11 @@ from hpcbridge.agent.tenancies import (
     is_published,
     later,
     made,
-    make_passcode,
     next_step,
     not_found,
     relayed,
     renewed,
     standing,
-    without_passcode,
 )
 from hpcbridge.agent.tenants import report_of
 from hpcbridge.model.entries import EntryOutcome
