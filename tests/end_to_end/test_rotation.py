@@ -167,7 +167,7 @@ class _Program:
             try:
                 self._client.clusters()
             except HpcbridgeError as error:
-                if not self._over.is_set():
+                if not self._over.is_set() and not _is_of_age(str(error)):
                     self.failures.append(error)
 
 
