@@ -145,7 +145,8 @@ def _advise(request: RequestRecord, found: tuple[Offer, ...]) -> None:
     name = request.request
     if found:
         note(f"They hold until {moment(request.expires_at)} UTC, as of entry {request.index}. Rent one, or the cheapest soonest:")
-        note(f"  hpcbridgectl rent {found[0].offer} --queue {found[0].queues[0].label}    hpcbridgectl rent --best {name}")
+        note(f"  hpcbridgectl rent {found[0].offer} --queue {found[0].queues[0].label}")
+        note(f"  hpcbridgectl rent --best {name}")
     if request.why_nots:
         clusters = "One cluster was" if request.why_nots == 1 else f"{request.why_nots} clusters were"
         note(f"{clusters} left out: hpcbridgectl why {name}")

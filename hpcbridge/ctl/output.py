@@ -264,9 +264,9 @@ def _fit(columns: Sequence[Column], widths: Sequence[int], limit: int, empty: Co
 
 
 def _squeezed(columns: Sequence[Column], widths: Sequence[int], shown: Sequence[int], limit: int) -> list[int]:
-    """On a very narrow terminal any text gives way, the widest first; figures stay."""
+    """On a very narrow terminal any text gives way, the widest first; figures and names that commands take stay."""
     fitted = list(widths)
-    texts = [i for i in shown if not columns[i].right]
+    texts = [i for i in shown if not (columns[i].right or columns[i].names)]
     while sum(fitted[i] for i in shown) + len(_GAP) * (len(shown) - 1) > limit:
         widest = max(texts, key=lambda i: fitted[i], default=None)
         if widest is None or fitted[widest] <= _MIN_SQUEEZED:

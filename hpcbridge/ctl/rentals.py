@@ -38,7 +38,7 @@ _COLUMNS = (
     Column(title="USERNAME"),
     Column(title="CORES", right=True),
     Column(title="GPUS", right=True, optional=True),
-    Column(title="HELD", right=True),
+    Column(title="HELD", right=True, optional=True),
     Column(title="CHARGED", right=True),
     Column(title="GRANTED (UTC)", optional=True),
 )

