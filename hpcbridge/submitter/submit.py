@@ -117,7 +117,7 @@ def _check_size(body: Body) -> None:
 
 def finish(keys: KeyDirectory, client: LedgerClient, *, deadline_seconds: float = DEADLINE_SECONDS) -> tuple[Earlier, ...]:
     """Sends what has no receipt yet, and nothing new; asks nobody if there is nothing. ReceiptPending if some of it still waits then."""
-    if not load_chain(_chain_path(keys)).waiting:
+    if not is_waiting(keys):
         return ()
     found: list[Earlier] = []
     try:
@@ -126,6 +126,11 @@ def finish(keys: KeyDirectory, client: LedgerClient, *, deadline_seconds: float 
     except LedgerUnavailable as error:
         raise ReceiptPending(str(error), hint=error.hint) from error
     return tuple(found)
+
+
+def is_waiting(keys: KeyDirectory) -> bool:
+    """True if something that was signed has no receipt yet."""
+    return bool(load_chain(_chain_path(keys)).waiting)
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def test_hpcbridgectl_finishes_it_as_well(network: Network, site: PlayedSite, mo
             user.rent_best(request)
         monkeypatch.undo()
         result = network.run(user.submitter.member, "offers", "--cores", "1")
-        assert "a transaction of an earlier command is now entry" in result.stderr
+        assert "RENTAL of an earlier command is now entry" in result.stderr
         assert (user.finish(), len(user.rentals())) == ((), 1)
 
 

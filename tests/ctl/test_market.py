@@ -13,6 +13,7 @@ from hpcbridge.ctl.figures import amount
 from hpcbridge.ctl.main import cli
 from hpcbridge.ctl.why import WORDS
 from hpcbridge.model.market import Requirement
+from hpcbridge.wire.client import SubmitStream
 from tests.ctl_market import asked, open_market
 from tests.ctl_network import Network
 
@@ -113,6 +114,26 @@ def test_no_credit_is_told_in_units(market: Network) -> None:
     result = market.run("broke", "rent", f"{request}-1", "--queue", "q1")
     told = " ".join(result.stderr.split())
     assert (result.exit_code, f"the deposit is {amount(deposit)}, you have 0." in told) == (1, True), told
+
+
+def test_ctrl_c_while_an_order_is_on_its_way(market: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = new_request(market)
+    before = {each["rental"] for each in asked(market, "ulla", "rentals", "list")["rentals"]}
+
+    def interrupted(stream: SubmitStream, envelopes: list[bytes]) -> None:
+        send_envelopes(stream, envelopes)
+        raise KeyboardInterrupt
+
+    send_envelopes = SubmitStream.send_envelopes
+    monkeypatch.setattr(SubmitStream, "send_envelopes", interrupted)
+    cut = market.run("ulla", "rent", "--best", request)
+    assert (cut.exit_code, "What was signed is kept" in cut.stderr) == (130, True), cut.stderr
+    monkeypatch.undo()
+    told = " ".join(market.run("ulla", "offers", "--cores", "1").stderr.split())
+    (name,) = {each["rental"] for each in asked(market, "ulla", "rentals", "list")["rentals"]} - before
+    assert f"RENTAL of an earlier command is now entry {name[1:]}: ACCEPTED; see: hpcbridgectl rentals show {name}" in told
+    assert list((market.identity("ulla") / "rental-keys").glob(f"{name}.pem")), "its passcode can be opened"
+    market.ok("ulla", "rentals", "cancel", name)
 
 
 def test_balance_is_shown_in_units(market: Network) -> None:
