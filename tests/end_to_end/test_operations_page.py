@@ -271,8 +271,22 @@ def _frontends(site: Site) -> None:
 def _keys(site: Site) -> None:
     shown = site.do("Revoke a key")
     assert re.search(r"frontend.*revoked", shown, re.IGNORECASE), shown
-    wait_until(lambda: not site.daemon()["ledger"]["connected"], what="the stream to be cut")
+    wait_until(lambda: not site.daemon()["ledger"]["connected"], what="the stream to be cut", seconds=60)
     site.start_job()
     site.do("A frontend without a backup")
     site.do("A frontend without a backup")
     site.see()
+
+    # the spool is kept and only the key is new: what waited is sent under it
+    bridge = site.bridge
+    bridge.admin("admin", "revoke", "north/frontend")
+    wait_until(lambda: not site.daemon()["ledger"]["connected"], what="the stream to be cut", seconds=60)
+    site.start_job()
+    wait_until(lambda: site.daemon()["spool"]["waiting"] > 0, what="the job to wait", seconds=60)
+    assert bridge.agent is not None
+    bridge.agent.end()
+    shutil.rmtree(bridge.agent_identity)
+    token = bridge.admin("admin", "token", "--role", "provider", "--name", "north")
+    bridge.ctl("--identity", str(bridge.agent_identity), "enrol", "--installation", "frontend", given=token)
+    bridge.start_agent()
+    site.wait()
