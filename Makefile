@@ -25,6 +25,7 @@ test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare task-spooler
 	@tests/prepare man
 	@tests/prepare machine
+	@tests/prepare monitoring
 	$(BIN)/pytest -q -m "not full"
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
@@ -34,6 +35,7 @@ test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare task-spooler
 	@tests/prepare man
 	@tests/prepare machine
+	@tests/prepare monitoring
 	@$(BIN)/pip install -q --use-pep517 --no-warn-conflicts -c constraints.txt -e '.[fuzz]'
 	$(BIN)/pytest -q --timeout=14400
 
@@ -50,6 +52,7 @@ docs: $(VENV)/ready ## generate what in docs/ is generated: the worked example, 
 	$(BIN)/python docs/make_parsed.py
 	$(BIN)/python docs/make_api_reference.py
 	$(BIN)/python docs/make_man.py
+	$(BIN)/python docs/make_metrics.py
 
 bench: $(VENV)/ready ## the figures of docs/benchmarks.md, measured here
 	@tests/prepare slurm

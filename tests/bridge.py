@@ -38,6 +38,10 @@ server_names = ["localhost", "127.0.0.1"]
 
 [store]
 directory = "{directory}"
+
+[metrics]
+address = "{metrics}"
+{textfile}
 """
 
 HPCBRIDGED_TOML = """\
@@ -89,6 +93,7 @@ group = "{group}"
 
 [metrics]
 address = "{metrics}"
+{textfile}
 """
 
 
@@ -120,8 +125,9 @@ class Bridge:
         self._network = network
         self._accounts = accounts
         self._parameters = dict(parameters or {})
-        ledger, enrolment, measured = free_ports(3)
+        ledger, enrolment, measured, ledger_measured = free_ports(4)
         self.metrics_address = f"127.0.0.1:{measured}" if metrics else ""
+        self.ledger_metrics_address = f"127.0.0.1:{ledger_measured}" if metrics else ""
         self.ledger_address: str = f"127.0.0.1:{ledger}" if network is None else network.ledger_address
         self.enrolment_address: str = f"127.0.0.1:{enrolment}" if network is None else network.enrolment_address
         self.store = directory / "ledger"
@@ -145,7 +151,13 @@ class Bridge:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._network is None:
             self.ledger_config.write_text(
-                LEDGERD_TOML.format(ledger=self.ledger_address, enrolment=self.enrolment_address, directory=self.store)
+                LEDGERD_TOML.format(
+                    ledger=self.ledger_address,
+                    enrolment=self.enrolment_address,
+                    directory=self.store,
+                    metrics=self.ledger_metrics_address,
+                    textfile=self._textfile("ledger"),
+                )
             )
         self.agent_config.write_text(
             HPCBRIDGED_TOML.format(
@@ -164,8 +176,12 @@ class Bridge:
                 socket=self.socket,
                 group=grp.getgrgid(os.getgid()).gr_name,
                 metrics=self.metrics_address,
+                textfile=self._textfile("agent"),
             )
         )
+
+    def _textfile(self, daemon: str) -> str:
+        return f'textfile = "{self.directory / daemon}.prom"' if self.metrics_address else ""
 
     def set_up(self) -> None:
         """Everything from nothing to an approved cluster with both daemons running."""
@@ -187,10 +203,11 @@ class Bridge:
             argv += ["--parameter", f"{name}={value}"]
         return run(argv).strip().splitlines()[-1]
 
-    def start_ledger(self) -> None:
-        """Starts ledgerd and waits until it serves."""
-        argv = [str(BIN / "hpcbridge-ledgerd"), "--config", str(self.ledger_config), "run"]
-        self.ledger = Process(argv, log=self.directory / "ledgerd.log")
+    def start_ledger(self, *, program: str | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """Starts ledgerd, or the Python `program` in its place, with more in its environment, and waits until it serves."""
+        command = [str(BIN / "hpcbridge-ledgerd")] if program is None else [sys.executable, "-c", program]
+        argv = [*command, "--config", str(self.ledger_config), "run"]
+        self.ledger = Process(argv, log=self.directory / "ledgerd.log", environment=environment)
         self.ledger.wait_ready()
 
     def start_agent(self, *, program: str | None = None, environment: Mapping[str, str] | None = None) -> None:
@@ -223,6 +240,10 @@ class Bridge:
         """`hpcbridgectl status` of the running daemon."""
         answer: dict[str, Any] = json.loads(self.frontend("-o", "json", "status"))
         return answer
+
+    def ledger_log(self) -> str:
+        """What hpcbridge-ledgerd has said so far."""
+        return (self.directory / "ledgerd.log").read_text(errors="replace")
 
     def agent_log(self) -> str:
         """What hpcbridged has said so far."""
@@ -260,6 +281,7 @@ class Process:
     def __init__(self, argv: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.argv = tuple(argv)
         self.log = log
+        self._status = ""
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._notify.bind("")
         name = self._notify.getsockname()
@@ -295,15 +317,22 @@ class Process:
 
     def pings(self, seconds: float) -> int:
         """How often the process fed the watchdog in this time, from now on."""
-        self._notify.settimeout(0)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._notify.recv(4096)
+        self._hear()
         threading.Event().wait(seconds)
-        heard = 0
+        return self._hear().count("WATCHDOG=1")
+
+    def told(self) -> str:
+        """The last status line it gave the service manager."""
+        self._hear()
+        return self._status
+
+    def _hear(self) -> list[str]:
+        self._notify.settimeout(0)
+        heard: list[str] = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                heard += b"WATCHDOG=1" in self._notify.recv(4096)
+                heard.append(self._notify.recv(4096).decode())
+        self._status = next((each.removeprefix("STATUS=") for each in reversed(heard) if each.startswith("STATUS=")), self._status)
         return heard
 
     def pause(self) -> None:

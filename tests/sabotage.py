@@ -25,21 +25,6 @@ SpoolFile._prepare = prepare_then_stop
 """
 """The spool says that it kept something and never commits."""
 
-WEDGED_AFTER_A_SECOND = """
-import threading
-from hpcbridge.agent.monitor import Monitor
-from hpcbridge.daemon.supervisor import Supervisor
-
-honest = Supervisor.add
-
-def impatient(supervisor, name, step, *, pace, limit_seconds, load=None):
-    return honest(supervisor, name, step, pace=pace, limit_seconds=1.0, load=load)
-
-Supervisor.add = impatient
-Monitor.ask_jobs = lambda monitor: threading.Event().wait()
-"""
-"""The jobs worker hangs where no timeout helps; after a second that counts as wedged."""
-
 WEDGED_BY_FILES = """
 import os
 import threading
@@ -102,6 +87,7 @@ holding(Ticker, "_tick", "loop")
 timed = WatchedPool._timed
 WatchedPool._timed = lambda pool, work, *arguments, **more: timed(pool, lambda: (hold(pool.name), work(*arguments, **more))[1])
 running.CENSUS_SECONDS = 0.2
+running.BEAT_SECONDS = 0.1
 Health.__init__.__kwdefaults__["limit_seconds"] = 0.5
 main()
 """

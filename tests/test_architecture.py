@@ -21,7 +21,10 @@ STOREYS = {
     "config": 3, "wire": 3, "daemon": 3, "fold": 3, "submitter": 3,
     "agent": 4, "service": 4, "ctl": 4, "audit": 4, "client": 4, "accounts": 4,
 }  # fmt: skip
-BESIDE = {("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit"), ("client", "audit")}
+BESIDE = {
+    ("errors", "model"), ("failpoints", "errors"), ("fold", "wire"), ("submitter", "wire"), ("ctl", "audit"), ("client", "audit"),
+    ("ctl", "service"), ("ctl", "accounts"),  # `check` looks at a ledger's host and at acting scripts as their programs do
+}  # fmt: skip
 """What may look sideways: (who, whom)."""
 
 DOORS = {

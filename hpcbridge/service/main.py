@@ -27,6 +27,7 @@ from hpcbridge.daemon.textfile import Textfile
 from hpcbridge.daemon.vitals import forbid_core_dumps
 from hpcbridge.errors import BadData, ConfigError, HpcbridgeError
 from hpcbridge.model.quantities import format_instant
+from hpcbridge.service.checking import ledger_findings
 from hpcbridge.service.clock import accept_clock, wall_clock
 from hpcbridge.service.copying import back_up
 from hpcbridge.service.founding import Foundation, found
@@ -110,6 +111,23 @@ def backup(config_of: Callable[[], LedgerConfig], target: Path) -> None:
     _say(f"copied to {target} and verified: size {head.size}, root {head.root.hex()}")
 
 
+@cli.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Look for what would keep this ledger from starting: keys, store, disk, ports, names. Changes nothing."""
+    given = {} if context.parent is None else context.parent.params
+    file = given.get("config") or (LEDGER_CONFIG if LEDGER_CONFIG.exists() else None)
+    known = file is not None and given.get("directory") is None
+    failure: HpcbridgeError | None = None
+    for finding in ledger_findings(file or LEDGER_CONFIG, None if known else context.obj()):
+        click.echo(f"{finding.word:<6}  {finding.what}: {finding.error or finding.text}")
+        if finding.error is not None and finding.error.hint:
+            click.echo(f"        → {finding.error.hint}")
+        failure = failure or (finding.error if finding.failed else None)
+    if failure is not None:
+        context.exit(failure.exit_status)
+
+
 @cli.command("accept-clock")
 @click.pass_obj
 def accept(config_of: Callable[[], LedgerConfig]) -> None:
@@ -133,9 +151,7 @@ def main() -> NoReturn:
     """Entry point: one place turns errors into text and exit status."""
     status = 0
     try:
-        cli(standalone_mode=False, prog_name="hpcbridge-ledgerd")
-    except click.exceptions.Exit as done:
-        status = done.exit_code
+        status = cli(standalone_mode=False, prog_name="hpcbridge-ledgerd") or 0
     except click.ClickException as error:
         error.show()
         status = error.exit_code

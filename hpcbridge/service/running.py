@@ -277,7 +277,8 @@ class Running:
         """Size and streams."""
         submitters, listeners = self._streams.count(reading=True), self._streams.count(reading=False)
         faults = f", {self._applier.faults} envelopes refused by a mistake of the ledger: see its log" if self._applier.faults else ""
-        return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners{faults}"
+        clock = "; nothing is taken: the wall clock is not believed, see accept-clock" if self._clock.refuses else ""
+        return f"{self._publisher.size} entries, {submitters} submitters, {listeners} listeners{faults}{clock}"
 
     def figures(self) -> Figures:
         """Everything that is counted, as it is now; from any thread."""

@@ -232,7 +232,8 @@ def test_check_finds_a_key_that_others_can_read(brief: Network, tmp_path: Path) 
 
 def test_check_looks_at_a_ledger_too(brief: Network, tmp_path: Path) -> None:
     file = tmp_path / "ledgerd.toml"
-    file.write_text(f'[store]\ndirectory = "{brief.directory}/ledger"\n')
+    listen = f'[listen]\naddress = "{brief.ledger_address}"\nenrolment = "{brief.enrolment_address}"\n'
+    file.write_text(f'{listen}[store]\ndirectory = "{brief.directory}/ledger"\n')
     result = brief.run("root", "check", "--config", str(file))
     assert (result.exit_code, "All is fine." in result.stdout) == (0, True)
     file.write_text(f'[store]\ndirectory = "{tmp_path}"\n')
