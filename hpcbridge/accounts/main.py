@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument("--config", type=Path, default=AGENT_CONFIG, help="the daemon's configuration (default: %(default)s)")
     known.add_argument("--user", default="hpcbridge", help="the daemon's account, which may give orders (default: %(default)s)")
     known.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for one script (default: %(default)s)")
-    known.add_argument("--idle", type=float, default=30.0, metavar="SECONDS", help="end after so long without orders (default: %(default)s)")
+    known.add_argument("--idle", type=float, default=30.0, metavar="SECONDS", help="end when idle for so long (default: %(default)s)")
     known.add_argument("--socket", type=Path, help="listen there; without it, on the socket that systemd hands over")
     known.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return known
