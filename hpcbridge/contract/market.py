@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hpcbridge.contract.records import (
     StoredOffer,
@@ -282,6 +283,7 @@ def _clear_due(draft: Draft, number: str) -> None:
         draft.remove(f"rentaltime/{number}")
 
 
+@lru_cache(maxsize=1024)
 def _number(pattern: re.Pattern[str], name: str) -> str:
     """The entry in a name as it stands in keys; `none`, under which nothing stands, if this is no such name."""
     match = pattern.match(name)

@@ -111,21 +111,24 @@ def _named(view: StateView, offer: str, label: str) -> tuple[StoredOffer, Offere
 def _best(view: StateView, member: str, order: RentalOrder, *, request: RequestRecord, wanted: Request, at: Instant) -> Choice:
     """The first in the order of preference that still is as offered."""
     first: Refused | None = None
-    for stored, shown in _preferred(view, order, request):
+    for record, queue in _preferred(view, order, request):
         try:
-            return _choice(view, member, order, wanted=wanted, stored=stored, shown=shown, at=at)
+            choice = _choice(view, member, order, wanted=wanted, stored=record, shown=queue, at=at)
         except Refused as refusal:
             first = first or refusal
+        else:
+            stored, shown = _named(view, record.offer.offer, queue.label)
+            return dataclasses.replace(choice, stored=stored, shown=shown)
     if first is None:
         raise Refused(EntryOutcome.NOT_FOUND, f"request {order.request[:40]} has no offers")
     raise Refused(first.code, f"no offer of {order.request[:40]} can be rented; the best: {first.reason}", hint="ask for offers again")
 
 
 def _preferred(view: StateView, order: RentalOrder, request: RequestRecord) -> Iterator[tuple[StoredOffer, OfferedQueue]]:
-    """Ordered as records, because few of them are tried."""
-    offers = [stored.offer for stored in offers_of(view, request)]
-    rows = by_preference(offers, cores=order.cores, gpus=order.gpus)
-    return (_named(view, offer.offer, shown.label) for offer, shown in rows[:MOST_TRIED])
+    """As records (`records.decode_fields`), because only the one that is taken needs to be a word."""
+    stored = {each.offer.offer: each for each in offers_of(view, request)}
+    rows = by_preference([each.offer for each in stored.values()], cores=order.cores, gpus=order.gpus)
+    return ((stored[offer.offer], shown) for offer, shown in rows[:MOST_TRIED])
 
 
 def _choice(
@@ -172,7 +175,8 @@ def _check_still_so(
 
 def _check_programs(cluster: Cluster, stored: StoredOffer, wanted: Request) -> None:
     missing = missing_programs(cluster.supply, wanted)
-    if any(program not in stored.offer.to_install for program in missing) or (missing and not cluster.supply.installs_programs):
+    offered = {(program.name, program.version) for program in stored.offer.to_install}
+    if any((each.name, each.version) not in offered for each in missing) or (missing and not cluster.supply.installs_programs):
         raise Refused(EntryOutcome.OUTDATED, f"{stored.offer.offer} does not meet {Requirement.PROGRAMS} any more")
 
 

@@ -188,6 +188,7 @@ def test_programs_that_would_be_installed_are_so_no_longer(world: World, alice: 
     site = open_cluster(world, "c1", None, installs_programs=True)
     offer = only_offer(world, alice, programs=(GROMACS,))
     assert granted(world, alice, order(offer, cores=1)).to_install == (GROMACS,)
+    assert granted(world, alice, order("", request=offer.partition("-")[0], queue="", cores=1)).to_install == (GROMACS,)
     world.must(site, Registration(cluster="c1", login_address="login.c1.example", rates=RATES))
     refused(world, alice, order(offer), "OUTDATED", "does not meet PROGRAMS any more")
     world.must(site, Registration(cluster="c1", login_address="login.c1.example", rates=RATES, programs=(GROMACS,)))
