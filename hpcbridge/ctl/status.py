@@ -70,7 +70,7 @@ _WORKER_COLUMNS = (
 
 
 @click.command(short_help="Is it all right, and if not, what to do?")
-@click.option("-v", "--verbose", is_flag=True, help="Show each query and worker also when all is well.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the workers also that are well.")
 @watch_option
 @output_option
 @pass_context
@@ -140,9 +140,10 @@ def _daemon_status(context: Context, *, verbose: bool) -> None:
     print_facts((name, value) for name, value in told if value is not None)
     print_line("")
     print_table(_QUERY_COLUMNS, (_query_row(query, at) for query in scheduler["queries"]), empty="No queries yet.")
-    if found or verbose:
+    workers = [worker for worker in facts["workers"] if verbose or not worker["healthy"]]
+    if workers:
         print_line("")
-        print_table(_WORKER_COLUMNS, (_worker_row(worker, at) for worker in facts["workers"]), empty="No workers.")
+        print_table(_WORKER_COLUMNS, (_worker_row(worker, at) for worker in workers), empty="")
 
 
 def _own_status(context: Context) -> None:
