@@ -217,7 +217,7 @@ def _advise(rental: Rental) -> None:
     if price > rental.deposit + rental.extra_limit:
         paid = (rental.deposit + rental.extra_limit) * SECONDS_PER_HOUR // per_hour
         note(
-            f"Deposit and extra limit pay {clock(paid)} of all cores; the {clock(seconds)} you want cost {amount(price)}."
+            f"Deposit and extra limit pay {clock(paid)} of all of it; the {clock(seconds)} you want cost {amount(price)}."
             f" To cover them, give it back and rent with --extra-limit {amount(price - rental.deposit)}"
         )
 
