@@ -13,10 +13,11 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from hpcbridge.model.entries import EntryOutcome, Event, EventType
 
+_UNREAD: Any = object()
 Write = tuple[str, bytes | None]
 """A key and its new value; None removes it."""
 
@@ -113,9 +114,10 @@ class MemoryState:
             return self._values[key]
         if self._below is None:
             return None
-        if key not in self._read:
-            self._read[key] = self._below.get(key)
-        return self._read[key]
+        value: bytes | None = self._read.get(key, _UNREAD)
+        if value is _UNREAD:
+            value = self._read[key] = self._below.get(key)
+        return value
 
     def scan(self, start: str, stop: str, limit: int) -> Sequence[tuple[str, bytes]]:
         """At most `limit` keys with start ≤ key < stop and their values; both ends must share their first part."""
