@@ -97,7 +97,8 @@ async def _serve(request: ledger_pb2.SubscribeRequest, context: Any, connection:
             return
         await asyncio.sleep(LEAST_PAUSE_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), max(0.0, checkpoint_due - loop.time()))
+            async with asyncio.timeout_at(checkpoint_due):  # a wait_for would be one more task for each who waits
+                await news.wait()
 
 
 def _start(text: str, size: int) -> Cursor:
