@@ -410,8 +410,15 @@ class _Daemon:
     def _status_line(self) -> str:
         snapshot, gateway = self._observations.snapshot, self._gateway.status
         jobs = "?" if snapshot.jobs is None else str(len(snapshot.jobs))
-        scheduler = {True: "answers", False: "does not answer", None: "not asked yet"}[snapshot.reachable]
-        return f"{jobs} jobs; scheduler {scheduler}; ledger {'connected' if gateway.connected else 'not connected'}"
+        reported = max((each.last_report_at for each in self._observations.queries() if each.last_report_at is not None), default=None)
+        scheduler = {True: "answers", False: f"does not answer{_last('answer', reported)}", None: "not asked yet"}[snapshot.reachable]
+        ledger = "connected" if gateway.connected else f"not connected{_last('receipt', gateway.last_receipt_at)}"
+        return f"{jobs} jobs; scheduler {scheduler}; ledger {ledger}"
+
+
+def _last(what: str, at: Instant | None) -> str:
+    """Since when something is missing, as far as it is known."""
+    return "" if at is None else f" (last {what} {format_instant(at)})"
 
 
 def _actor(config: AgentConfig, stopping: threading.Event) -> Actor:

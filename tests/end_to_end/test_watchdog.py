@@ -58,7 +58,6 @@ def test_a_ledger_and_a_scheduler_that_hang_do_not_starve_the_watchdog(bridge: B
         for query in ("jobs", "nodes", "about"):
             slurm.script(query, "exec sleep 1000")
         assert bridge.agent.pings(4) >= 2
-        assert "ledger" in bridge.agent.told()
     finally:
         bridge.ledger.resume()
         for query in ("jobs", "nodes", "about"):
@@ -119,10 +118,28 @@ def test_members_that_are_silent_and_a_clock_that_is_not_believed_starve_nothing
     assert "the wall clock is not believed" in bridge.ledger.told()
 
 
+def test_a_ledger_and_a_scheduler_that_are_away_are_told_with_their_last_word(bridge: Bridge, slurm: ScriptedSlurm) -> None:
+    bridge.start_ledger()
+    bridge.start_agent(environment=WATCHDOG)
+    wait_until(bridge.is_drained, what="a receipt")
+    assert bridge.ledger is not None
+    assert bridge.ledger.end() == 0
+    wait_until(lambda: "ledger not connected (last receipt 20" in told(bridge.agent), what="the status line")
+    slurm.script("jobs", "exit 1")
+    wait_until(lambda: "scheduler does not answer (last answer 20" in told(bridge.agent), what="the status line to tell of both")
+    slurm.works("jobs")
+    assert bridge.agent is not None
+    assert bridge.agent.pings(2) >= 1
+
+
 def is_fed(process: Process | None) -> bool:
     return process is not None and process.pings(0.3) > 0
 
 
+def told(process: Process | None) -> str:
+    return "" if process is None else process.told()
+
+
 def complaint(process: Process | None) -> str:
-    told = "" if process is None else process.told()
-    return told if "wedged" in told or "failed" in told else ""
+    line = told(process)
+    return line if "wedged" in line or "failed" in line else ""
