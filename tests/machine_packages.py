@@ -8,6 +8,7 @@ versions of their symbols, programs, the version of systemd): the dependencies o
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -32,7 +33,18 @@ class Packages:
 
 
 def build_packages(output: Path, *, release: str = "1") -> Packages:
-    """Builds our RPMs into `output`; RuntimeError with the end of the log."""
+    """Builds our RPMs into `output`, or waits for and takes what another process builds there; RuntimeError with the end of the log."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    listed = output.with_suffix(".built")
+    with output.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not listed.exists():
+            listed.write_text(_build(output, release))
+    made = {path.name.partition("-0")[0]: path for path in map(Path, listed.read_text().split())}
+    return Packages(library=made["hpcbridge"], agent=made["hpcbridge-agent"], ledger=made["hpcbridge-ledger"])
+
+
+def _build(output: Path, release: str) -> str:
     done = subprocess.run(
         [_BUILD, output, "--define", f"package_release {release}"],
         env={**os.environ, "PYTHON": sys.executable},
@@ -43,8 +55,7 @@ def build_packages(output: Path, *, release: str = "1") -> Packages:
     )
     if done.returncode != 0:
         raise RuntimeError(f"{_BUILD}: exit status {done.returncode}: {done.stderr}")
-    made = {path.name.partition("-0")[0]: path for path in map(Path, done.stdout.split())}
-    return Packages(library=made["hpcbridge"], agent=made["hpcbridge-agent"], ledger=made["hpcbridge-ledger"])
+    return done.stdout
 
 
 def base_package(root: Path, output: Path) -> Path:
@@ -69,14 +80,17 @@ def base_package(root: Path, output: Path) -> Path:
     return next((output / "RPMS").rglob("*.rpm"))
 
 
-def install(machine: BootedMachine, *packages: Path) -> str:
-    """Installs or upgrades RPMs with all their dependencies and scripts, as dnf would; what rpm said."""
+def install(machine: BootedMachine, *packages: Path, downgrade: bool = False) -> str:
+    """Installs or upgrades RPMs with all their dependencies and scripts, as dnf would; what rpm said. `downgrade`: also earlier ones."""
     folder = "/var/tmp/packages"
     machine.run("mkdir", "-p", folder)
     for package in packages:
         machine.copy(package, f"{folder}/{package.name}")
     # Debian's rpm asks whether a Debian is meant.
-    done = machine.try_run("rpm", "--upgrade", "--force-debian", *(f"{folder}/{package.name}" for package in packages), timeout=120)
+    options = ("--oldpackage", "--replacepkgs") if downgrade else ()
+    done = machine.try_run(
+        "rpm", "--upgrade", "--force-debian", *options, *(f"{folder}/{package.name}" for package in packages), timeout=120
+    )
     if done.returncode != 0:
         raise RuntimeError(f"rpm: exit status {done.returncode}: {done.stderr}{done.stdout}")
     return done.stderr + done.stdout

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -277,6 +278,7 @@ def _spool(parts: Parts) -> Json:
         "bytes": figures.bytes,
         "quota_bytes": figures.quota_bytes,
         "oldest_waiting_at": _time(figures.oldest_waiting_at),
+        "disk_free_bytes": shutil.disk_usage(parts.spool.file.path.parent).free,
     }
 
 

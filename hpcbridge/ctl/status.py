@@ -26,6 +26,7 @@ Json = Mapping[str, Any]
 _OLD_REPORT_MS = 15 * 60_000
 _OLD_SPOOL_MS = 10 * 60_000
 _NEARLY_FULL = 0.8
+_NO_ROOM_BYTES = 16 << 20
 _SMALL_SHARE = 0.001
 _SHORT_CERTIFICATE_MS = 3_600_000
 _ASKED_WHEN_NEEDED = ("ended", "ended_fallback")
@@ -283,6 +284,12 @@ def _spool_findings(spool: Json, at: Instant) -> Iterator[Finding]:
         yield Finding(
             what=f"the spool is nearly full: {size(spool['bytes'])} of {size(spool['quota_bytes'])}",
             todo="bring the ledger back, or raise [spool] quota_bytes; samples give way first",
+        )
+    free = spool.get("disk_free_bytes")
+    if free is not None and free < _NO_ROOM_BYTES:
+        yield Finding(
+            what=f"the disk of the state directory is full: {size(free)} left",
+            todo="make room. Until then the spool lives on its reserve; what it cannot keep becomes a signed gap",
         )
     oldest_at = _instant(spool.get("oldest_waiting_at"))
     if oldest_at is not None and at - oldest_at > _OLD_SPOOL_MS:

@@ -98,8 +98,9 @@ def machine_root() -> Path:
 
 @pytest.fixture(scope="session")
 def builds(machine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Future[Packages], Future[Packages]]]:
-    """Two releases of the RPMs of this checkout; the second one is built while the first one is tried."""
-    folder = tmp_path_factory.mktemp("packages")
+    """Two releases of the RPMs of this checkout; the second one is built while the first one is tried. Workers of one run share them."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "packages"
     with ThreadPoolExecutor(max_workers=1) as pool:
         yield pool.submit(build_packages, folder / "1"), pool.submit(build_packages, folder / "2", release="2")
 

@@ -97,3 +97,23 @@ def test_the_same_sources_give_the_same_packages(packages: Packages, tmp_path: P
     )  # fmt: skip
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in map(Path, done.stdout.split())}
     assert digests == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in astuple(packages)}
+
+
+@pytest.mark.full
+def test_pyslurm_goes_into_a_package_of_its_own(machine_root: Path, tmp_path: Path) -> None:
+    """With a stand-in: no release of pyslurm fits the Slurm of the machine that tests."""
+    assert machine_root.is_dir()
+    source = tmp_path / "pyslurm-22.5.0"
+    source.mkdir()
+    shutil.copy(CHECKOUT / "tests" / "pyslurm_stand_in" / "pyslurm.py", source)
+    (source / "setup.py").write_text('from setuptools import setup\nsetup(name="pyslurm", version="22.5.0", py_modules=["pyslurm"])\n')
+    archive = shutil.make_archive(str(source), "gztar", root_dir=tmp_path, base_dir=source.name)
+    done = subprocess.run(
+        [CHECKOUT / "packaging/rpm/build", tmp_path / "output", "--with", "pyslurm"],
+        env={**os.environ, "PYTHON": sys.executable, "PYSLURM": archive}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    files = {Path(path).name.partition("-0.")[0]: query(Path(path), "--list") for path in done.stdout.split()}
+    assert any(path.endswith("/site-packages/pyslurm.py") for path in files["hpcbridge-pyslurm"])
+    assert not [path for path in files["hpcbridge"] if "site-packages/pyslurm" in path]
+    needed = query(next(Path(path) for path in done.stdout.split() if "pyslurm" in Path(path).name), "--requires")
+    assert "hpcbridge-agent = 0.1.0-1" in needed
