@@ -42,6 +42,9 @@ def frontend_findings(file: Path) -> Iterator[Finding]:
     config = loaded[0]
     yield tried("configuration file", lambda: _check_file(file))
     yield from _scheduler(config)
+    database, address = config.cluster.location_database, config.cluster.location_address
+    if database is not None and address is not None:
+        yield tried("location", lambda: _locate(database, address))
     yield tried("offer", lambda: _check_offer(config))
     yield tried("accounts of tenants", lambda: _check_accounts(config))
     yield tried("state directory", lambda: check_directory(config.state_directory, quota_bytes=config.spool.quota_bytes))
@@ -143,17 +146,17 @@ def _check_queues(config: AgentConfig) -> str:
 
 def _check_offer(config: AgentConfig) -> str:
     cluster = config.cluster
-    if cluster.location_database is not None and cluster.location_address is not None:
-        latitude, longitude = locate(cluster.location_database, cluster.location_address)
-        place = f"{cluster.location_address} is at {latitude / 1e6:.4f}, {longitude / 1e6:.4f} by {cluster.location_database}"
-    elif cluster.location is None:
+    if cluster.location is None and cluster.location_database is None:
         raise Advice("[cluster] location is not given", hint="without it nobody pays a surcharge for distance")
-    else:
-        place = f"at {cluster.location[0]}, {cluster.location[1]}"
     if cluster.rates is None and not any(queue.rates for queue in cluster.queues):
         raise Advice("[cluster.rates] are not given", hint="nothing is offered for rent without them")
     _check_login_address(cluster.login_address)
-    return place
+    return f"at {cluster.login_address}, with rates and a place"
+
+
+def _locate(database: Path, address: str) -> str:
+    latitude, longitude = locate(database, address)
+    return f"{address} is at {latitude / 1_000_000:.4f}, {longitude / 1_000_000:.4f} by {database}"
 
 
 def _check_login_address(address: str) -> None:
