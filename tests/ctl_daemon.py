@@ -56,7 +56,7 @@ REFUSED = [
 ]  # fmt: skip
 SPOOL = {
     "waiting": 3, "in_flight": 1, "acknowledged": 18_231, "quarantined": 0, "refused": 0, "bytes": 5_400_000,
-    "quota_bytes": 1 << 30, "oldest_waiting_at": None,
+    "quota_bytes": 1 << 30, "oldest_waiting_at": None, "disk_free_bytes": 1 << 36,
 }  # fmt: skip
 
 

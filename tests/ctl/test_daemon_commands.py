@@ -239,6 +239,9 @@ def test_each_trouble_is_found() -> None:
         lambda facts: facts["spool"].update(bytes=facts["spool"]["quota_bytes"]),
         lambda facts: facts["spool"].update(oldest_waiting_at=old),
         lambda facts: facts["ledger"].update(events_hidden={"count": 1, "first": 5, "last": 5}),
+        lambda facts: facts["ledger"].update(registration_refused={"code": "ALREADY_EXISTS", "reason": "taken", "at": old}),
+        lambda facts: facts["ledger"].update(registration_refused={"code": "MALFORMED", "reason": "rates", "at": old}),
+        lambda facts: facts["spool"].update(disk_free_bytes=1 << 20),
     ]
     assert list(findings(ctl_daemon.status(at), at)) == []
     for change in changes:
