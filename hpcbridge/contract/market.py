@@ -192,14 +192,14 @@ def put_rental(draft: Draft, rental: Rental) -> None:
         draft.put(f"memberrental/{rental.provider}/{number}", b"")
         draft.put(f"clusterrental/{rental.cluster}/{number}", b"")
         draft.put(f"{_OPEN}{rental.cluster}/{number}", b"")
-        draft.put(f"{_MEMBERS_OPEN}{rental.member}/{number}", b"")
         _count_open(draft, rental.member or "", 1)
+        draft.put(f"{_MEMBERS_OPEN}{rental.member}/{number}", b"")
         draft.put(f"username/{rental.username}", rental.rental.encode())
     if rental.state is RentalState.ENDED:
         draft.remove(f"{_OPEN}{rental.cluster}/{number}")
         if draft.get(f"{_MEMBERS_OPEN}{rental.member}/{number}") is not None:
-            draft.remove(f"{_MEMBERS_OPEN}{rental.member}/{number}")
             _count_open(draft, rental.member or "", -1)
+            draft.remove(f"{_MEMBERS_OPEN}{rental.member}/{number}")
         _clear_due(draft, number)
     draft.put(key, encode_word(rental))
 
@@ -217,9 +217,12 @@ def open_rentals_of_member(view: StateView, member: str) -> list[str]:
 
 
 def count_open(view: StateView, member: str) -> int:
-    """How many rentals of a member have not ended: counted beside their list, which may be long and is asked for with every order."""
+    """How many rentals of a member have not ended: counted beside their list, which may be long and is asked for with every order.
+
+    Where nothing was counted yet the list says it.
+    """
     data = view.get(f"{_OPEN_COUNT}{member}")
-    return 0 if data is None else int.from_bytes(data, "big")
+    return len(open_rentals_of_member(view, member)) if data is None else int.from_bytes(data, "big")
 
 
 def set_due(draft: Draft, rental: Rental, due_at: Instant, *, end: RentalEnd) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from hpcbridge.model.clusters import ClusterState, QueueOffer, Registration, Vetting
 from hpcbridge.model.identities import Role
-from hpcbridge.model.market import Offer, RequestRecord, Requirement
+from hpcbridge.model.market import Offer, Rental, RequestRecord, Requirement
 from hpcbridge.model.quantities import Instant
 from hpcbridge.model.transactions import Decision, Document, Gap, JobWatch, SystemNode
 
@@ -165,6 +165,7 @@ LATER_FIELDS: Mapping[type, Mapping[str, int]] = {
     JobWatch: {"owner": 2},
     ClusterState: {"hardware": 2},
     Decision: {"documents": 2},
+    Rental: {"provider_sealing_key": 2, "renewed_at": 2},
     MemberRecord: {"documents": 2, "decisions": 2},
 }
 """Fields that a word got with a version of the contract after the first; they are its last ones.

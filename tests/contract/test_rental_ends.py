@@ -346,3 +346,10 @@ def test_a_rental_is_put_on_lists_once_and_leaves_them_once() -> None:
     put_rental(draft, over)
     assert (open_rentals_of_member(draft, "ann"), count_open(draft, "ann")) == ([], 0)
     assert (open_rentals(draft, "c1"), due_of(draft, "l3"), due_rentals(draft, 99, limit=9)) == ([], None, [])
+
+
+def test_rentals_from_before_they_were_counted_count_all_the_same() -> None:
+    draft = Draft(MemoryState())
+    for number in (3, 4):
+        draft.put(f"memberopen/ann/{number:015d}", b"")
+    assert count_open(draft, "ann") == 2
