@@ -23,6 +23,7 @@ from hpcbridge.identity.certificates import read_authority, read_certificate, ve
 from hpcbridge.identity.hpke import open_base, seal_base
 from hpcbridge.identity.sealing import sign, verify
 from hpcbridge.model.identities import CertificateFacts, Role
+from hpcbridge.model.printable import is_printable
 from hpcbridge.model.quantities import Instant, check_contact
 from hpcbridge.model.relay import MAX_SEALED_BYTES
 
@@ -120,7 +121,7 @@ def open_passcode(
             " a key that is not yours",
             hint=f"ask for a new one: hpcbridgectl passcode {binding.rental} --new; if that is refused too, tell operator and provider",
         )
-    if not payload.login_address.isprintable() or " " in payload.login_address or len(payload.login_address) > _LONGEST_ADDRESS:
+    if not is_printable(payload.login_address) or " " in payload.login_address or len(payload.login_address) > _LONGEST_ADDRESS:
         raise IdentityError("the address to log in at, which is signed with the passcode, is none", hint=_REPORT)
     opened = open_base(payload.box, sealing_key, info=_info("passcode", binding))
     return OpenedPasscode(passcode=_passcode(opened), login_address=payload.login_address, signer=signer, made_at=payload.made_at)
