@@ -19,9 +19,9 @@ def test_both_units_run_and_say_so(site: Site) -> None:
         assert machine.property(unit, "NRestarts") == "0"
         assert machine.property(unit, "WatchdogUSec") == "1min 30s"
         assert machine.run("systemctl", "is-enabled", unit).strip() == "enabled"
-    assert "ledger connected" in site.frontend.property("hpcbridged", "StatusText")
+    site.frontend.wait(lambda: "ledger connected" in site.frontend.property("hpcbridged", "StatusText"), what="the status line")
     assert site.frontend.property("hpcbridged", "User") == "hpcbridge"
-    assert "hpcbridged is all right" in site.frontend.run("hpcbridgectl", "status")
+    site.frontend.wait(lambda: "hpcbridged is all right" in site.frontend.run("hpcbridgectl", "status"), what="all to be well")
 
 
 def test_job_changes_flow_to_the_ledger_in_the_other_machine(site: Site) -> None:
