@@ -26,7 +26,7 @@ test: lint $(VENV)/ready ## everything that must hold, in a few minutes
 	@tests/prepare man
 	@tests/prepare machine
 	@tests/prepare monitoring
-	$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder -m "not full"
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not full"
 
 test-full: lint $(VENV)/ready ## the sizes of the promises; takes hours
 	@tests/prepare slurm

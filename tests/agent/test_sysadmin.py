@@ -43,6 +43,8 @@ server_name = "localhost"
 [control]
 socket = "{state}/c.sock"
 group = "root"
+[metrics]
+address = ""
 """
 
 

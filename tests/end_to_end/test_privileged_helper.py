@@ -6,6 +6,7 @@ accounts with which somebody logs in. The daemon is outside of the world in whic
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -52,7 +53,12 @@ class HelpedSite:
         self.bridge.set_up()
         self.people.enrol("ulla", "user")
         self.bridge.admin("admin", "credit", "ulla", "1000", "--reference", "test")
+        wait_until(self._takes_addresses, what="the daemon's key for addresses, registered once it knows that the ledger takes one")
         wait_until(lambda: self.people.asks("ulla", "offers", "--cores", "1", "--walltime", "1min")["offers"], what="an offer")
+
+    def _takes_addresses(self) -> bool:
+        answer = json.loads(self.bridge.admin("-o", "json", "clusters", "show", self.bridge.cluster))
+        return bool(answer["registration"]["sealing_key"])
 
     def start_helper(self) -> None:
         """With the daemon's own configuration, as its unit starts it; here with a socket of its own."""
