@@ -34,7 +34,11 @@ _LAUNCH = """
 root=$1 home=$2 name=$3
 for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
     [ -e "$tree/cgroup.procs" ] || continue
-    mkdir -p "$tree/$name" && echo $$ >"$tree/$name/cgroup.procs" || exit 71
+    tries=0  # another test that looks for what is left may take the group away while it is empty
+    until mkdir -p "$tree/$name" && { echo $$ >"$tree/$name/cgroup.procs"; } 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 50 ] || exit 71
+    done
 done
 mount -t tmpfs -o mode=755,size=2g tmpfs "$home" || exit 71
 mkdir "$home/upper" "$home/work" "$home/merged"
