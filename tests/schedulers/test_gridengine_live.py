@@ -80,6 +80,8 @@ def cluster(private_gridengine: PrivateGridEngine) -> Iterator[Cluster]:
 def test_about_and_an_empty_cluster(cluster: Cluster) -> None:
     about = cluster.scheduler.about(cluster.runner.run("about"))
     assert (about.name, about.version, about.accounting, about.zone) == ("gridengine", "8.1.9", True, "UTC")
+    # what other files of the run have deleted may still be going
+    wait_until(lambda: not cluster.jobs(), timeout=60, what="the end of earlier jobs")
     assert cluster.jobs() == {}
 
 
